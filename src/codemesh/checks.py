@@ -1,0 +1,49 @@
+"""Checks of single values of config.toml.
+
+A check returns the value as codemesh uses it, or raises ValueError saying what it must
+be; whoever calls it adds the file and the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Check: TypeAlias = Callable[[object], object]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def text(value: object) -> object:
+    """A text that is not empty."""
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError("must be text that is not empty")
+
+
+def text_list(value: object) -> object:
+    """A list of texts, at least one."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return value
+    raise ValueError('must be a list of texts, such as ["pass", "show", "codemesh"]')
+
+
+def duration(value: object) -> object:
+    """A length of time such as "10s", "500ms" or "8h", as seconds."""
+    if isinstance(value, str):
+        number = value.rstrip("abcdefghijklmnopqrstuvwxyz")
+        unit = _UNITS.get(value[len(number) :])
+        if unit is not None and number.replace(".", "", 1).isdecimal() and number.isascii():
+            return float(number) * unit
+    raise ValueError('must be a length of time, such as "10s", "500ms" or "8h"')
+
+
+def one_of(*choices: str) -> Check:
+    """One of the texts given."""
+
+    def check(value: object) -> object:
+        if value in choices:
+            return value
+        raise ValueError("must be " + " or ".join(f'"{choice}"' for choice in choices))
+
+    return check
