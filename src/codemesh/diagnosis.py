@@ -1,0 +1,165 @@
+"""What `doctor` looks at, and what it can put right.
+
+Each check yields findings; a finding that can be mended carries the act that mends it.
+Nothing here asks for a passphrase: a sealed store that nobody opened is told as such.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from codemesh.backends.base import same
+from codemesh.errors import CodemeshError, LockedError
+from codemesh.files import folder
+from codemesh.files.private import PrivateFile
+from codemesh.migration import read_journal
+from codemesh.store import choose, load_config, open_backend, store_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from codemesh.backends.base import Backend
+    from codemesh.config import Config
+    from codemesh.model import Record
+    from codemesh.store import PassphraseSources
+
+EXPOSED = "It was exposed: if others use this machine, replace the credentials in it."
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it should be, or worth knowing."""
+
+    check: str
+    """Which check found it: a stable word, for programs."""
+
+    message: str
+    problem: bool = True
+    """Whether it is a problem; otherwise it is only worth knowing."""
+
+    mend: Callable[[], object] | None = None
+    """The act that puts it right; None if that is for the user to do."""
+
+    advice: str = ""
+    """What to type or do beside."""
+
+
+def examine(home: str, sources: PassphraseSources) -> Iterator[Finding]:
+    """Every finding for one home folder, the most basic first."""
+    yield from _folders(home)
+    try:
+        config = load_config(home)
+        choose(config)
+    except CodemeshError as error:
+        yield Finding("config", str(error), advice=error.hint)
+        return
+    yield from _files(config)
+    yield from _unfinished(config)
+    records: dict[str, dict[str, Record]] = {}
+    for name in store_paths(config):
+        backend = open_backend(config, name, sources)
+        yield from _leftovers(backend)
+        finding = _unreadable(backend, records)
+        if finding is not None:
+            yield finding
+    yield from _copies(choose(config), records)
+    yield from _strays(config)
+
+
+def mend(findings: list[Finding]) -> tuple[list[Finding], list[str]]:
+    """Do what each finding offers. Returns those that were put right, and what failed."""
+    done, failed = [], []
+    for finding in findings:
+        if finding.mend is None:
+            continue
+        try:
+            finding.mend()
+        except CodemeshError as error:
+            failed.append(str(error))
+        else:
+            done.append(finding)
+    return done, failed
+
+
+def _folders(home: str) -> Iterator[Finding]:
+    for path in (home, os.path.join(home, "state"), os.path.join(home, "sessions")):
+        for problem in folder.problems(path):
+            act = partial(folder.tighten, path) if problem.mendable else None
+            yield Finding("permissions", f"{path} {problem.sentence}", problem.refused, act)
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    files = [PrivateFile(path) for path in store_paths(config).values()]
+    for file in [*files, PrivateFile(config.path, others_may_read=True)]:
+        for problem in file.problems():
+            act = file.tighten if problem.mendable else None
+            exposed = problem.id == "loose-mode" and file.path != config.path
+            advice = EXPOSED if exposed else ""
+            message = f"{file.path} {problem.sentence}"
+            yield Finding("permissions", message, problem.refused, act, advice)
+
+
+def _unfinished(config: Config) -> Iterator[Finding]:
+    journal = read_journal(config)
+    if journal is not None:
+        yield Finding(
+            "migration",
+            f"a migration from {journal.source} to {journal.target} was not finished",
+            advice=f"Finish it: codemesh migrate {journal.target}",
+        )
+
+
+def _leftovers(backend: Backend) -> Iterator[Finding]:
+    try:
+        found = backend.leftovers()
+    except CodemeshError:
+        return  # an unsafe folder, which has a finding of its own
+    for path in found:
+        yield Finding("leftovers", f"{path} was left behind by a killed write", mend=backend.sweep)
+
+
+def _unreadable(backend: Backend, records: dict[str, dict[str, Record]]) -> Finding | None:
+    """Read the backend's records into `records`, or say why that cannot be done."""
+    try:
+        records[backend.name] = backend.records()
+    except LockedError:
+        where = backend.status().where
+        message = f"{where} is locked, so its entries were not looked at"
+        return Finding("locked", message, problem=False)
+    except CodemeshError as error:
+        return Finding("store", str(error), advice=error.hint)
+    return None
+
+
+def _copies(current: str, records: dict[str, dict[str, Record]]) -> Iterator[Finding]:
+    own = records.get(current, {})
+    for backend, others in records.items():
+        copies = sorted(own.keys() & others.keys()) if backend != current else []
+        for name in copies:
+            equal = "the same" if same(own[name], others[name]) else "another"
+            yield Finding(
+                "copies",
+                f"{name} is in the {current} store, and {equal} content lies in {backend}",
+                advice=f"To have it once: codemesh migrate {current} --from {backend}",
+            )
+
+
+def _strays(config: Config) -> Iterator[Finding]:
+    """Files beside a store that look like copies of it: of editors, backups and sync tools."""
+    for path in store_paths(config).values():
+        beside, name = os.path.split(path)
+        stem = name.partition(".")[0]
+        known = {os.path.basename(known) for known in store_paths(config).values()}
+        for other in sorted(os.listdir(beside)) if os.path.isdir(beside) else []:
+            if other in known or not other.startswith(stem) or other[len(stem)].isalnum():
+                continue
+            file = PrivateFile(os.path.join(beside, other))
+            loose = any(problem.id == "loose-mode" for problem in file.problems())
+            yield Finding(
+                "strays",
+                f"{file.path} looks like a copy of a store" + (", open to others" * loose),
+                problem=loose,
+                mend=file.tighten if loose else None,
+                advice="Remove it once you do not need it.",
+            )

@@ -1,0 +1,285 @@
+"""The front door of the library: one store, the one that config.toml names.
+
+All policy is here: which backend it is, which entry a name means, when a credential
+has expired. The backends below only keep records.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from codemesh import config as configuration
+from codemesh import model
+from codemesh.backends import registry
+from codemesh.backends.base import Context
+from codemesh.errors import (
+    ConfigError,
+    CredentialNotFoundError,
+    LoginRequiredError,
+    NotUnderstoodError,
+)
+from codemesh.providers import table as providers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from codemesh.backends.base import Backend, PassphraseSource, Status
+    from codemesh.config import Config
+    from codemesh.model import Credential, Record
+    from codemesh.secret import Secret
+    from codemesh.unlock import Prompt
+
+FIRST_CHOICE = "plaintext"
+"""The store of the first write when nothing says otherwise: the Rust program's file."""
+
+
+class Store:
+    """The credentials of one home folder, wherever config.toml keeps them.
+
+    Open it with `open_store()`. Reading never writes. Every method may raise what the
+    backend's contract names; all of it is a `CodemeshError`.
+    """
+
+    def __init__(self, config: Config, passphrases: PassphraseSources) -> None:
+        self.config = config
+        self.passphrases = passphrases
+        self.chosen_now = False
+        """Whether a write of this object made the first choice of a backend."""
+        self._backend = open_backend(config, choose(config), passphrases)
+
+    # -- what it is ------------------------------------------------------------------
+
+    @property
+    def backend(self) -> Backend:
+        """The backend in use."""
+        return self._backend
+
+    def status(self) -> Status:
+        """Where the credentials are; asks for nothing."""
+        return self._backend.status()
+
+    # -- reading ---------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The names of all entries, sorted."""
+        return self._backend.names()
+
+    def records(self) -> dict[str, Record]:
+        """Every record by its name, those of unknown kinds too."""
+        return self._backend.records()
+
+    def resolve(self, name: str) -> str:
+        """The entry that a name means.
+
+        Without an account that is the provider's default account if it has one, else the
+        plain entry; an alias of a provider finds it too, and an exact name goes first.
+        Raises CredentialNotFoundError if none of them is there.
+        """
+        return self._find(name)[0]
+
+    def get(self, name: str) -> Credential:
+        """The credential that a name means; see `resolve`.
+
+        Raises CredentialNotFoundError, and NotUnderstoodError for a record of a kind
+        that is unknown here.
+        """
+        entry, record = self._find(name)
+        try:
+            return model.parse_record(record)
+        except NotUnderstoodError as error:
+            raise error.at(entry) from None
+
+    def fresh(self, name: str) -> Credential:
+        """As `get`, but never an expired one: raises LoginRequiredError instead."""
+        credential = self.get(name)
+        if credential.expired(time.time()):
+            raise LoginRequiredError(name)
+        return credential
+
+    def token(self, name: str, field: str | None = None, *, refresh: bool = True) -> Secret:
+        """The secret of a credential that a program needs, or the field named.
+
+        An expired one raises LoginRequiredError, unless `refresh` is false: then it is
+        given as it is stored.
+        """
+        credential = self.fresh(name) if refresh else self.get(name)
+        return credential.secret(field)
+
+    # -- writing ---------------------------------------------------------------------
+
+    def put(self, name: str, credential: Credential) -> None:
+        """Write a credential, over the one that may be there."""
+        record = credential.to_record()
+        self._write(lambda backend: backend.put(name, record))
+
+    def remove(self, *names: str) -> None:
+        """Remove entries by their exact names, all or none.
+
+        Raises CredentialNotFoundError if one of them is not there.
+        """
+        self._write(lambda backend: backend.change({}, names))
+
+    def restart(self, records: Mapping[str, Record]) -> str:
+        """Set a damaged store aside and start anew with `records`; returns where it lies now."""
+        with self.config.lock():
+            return self._backend.restart(records)
+
+    def _write(self, action: Callable[[Backend], None]) -> None:
+        """Run one change while nobody switches the store, asking before any lock is taken."""
+        while True:
+            self._backend.prepare()
+            with self.config.lock():
+                if not self.config.changed():
+                    self._settle()
+                    action(self._backend)
+                    return
+            self.config = load_config(self.config.home)
+            self._backend = open_backend(self.config, choose(self.config), self.passphrases)
+
+    def _settle(self) -> None:
+        """Write the first choice of a backend to config.toml, once; the lock is held."""
+        if self.config.backend is None and not existing(self.config):
+            self.config = configuration.set_value(self.config, "backend", self._backend.name)
+            self.chosen_now = True
+
+    def new_entry(self, name: str) -> str:
+        """The entry that a login to `name` makes: the default account's, else the plain one."""
+        provider, account = model.split_name(name)
+        default = self.config.account(provider) if account is None else None
+        return name if default is None else f"{name}/{default}"
+
+    def _find(self, name: str) -> tuple[str, Record]:
+        for candidate in self._candidates(name):
+            try:
+                return candidate, self._backend.get(candidate)
+            except CredentialNotFoundError:
+                continue
+        raise CredentialNotFoundError(name)
+
+    def _candidates(self, name: str) -> Iterator[str]:
+        provider, account = model.split_name(name)
+        spellings = providers.spellings(provider)
+        if account is not None:
+            yield from (f"{spelling}/{account}" for spelling in spellings)
+            return
+        accounts = [self.config.account(spelling) for spelling in spellings]
+        default = next((chosen for chosen in accounts if chosen is not None), None)
+        if default is not None:
+            yield from (f"{spelling}/{default}" for spelling in spellings)
+        yield from spellings
+
+
+class PassphraseSources:
+    """How passphrases are come by in this process; one for all stores it opens.
+
+    What was given stays in memory, so a descriptor is read once.
+    """
+
+    def __init__(
+        self,
+        *,
+        fd: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        prompt: Prompt | None = None,
+    ) -> None:
+        self._fd = fd
+        self._environ = environ
+        self._prompt = prompt
+        self._opened: dict[str, PassphraseSource] = {}
+
+    def of(self, backend: str, options: Mapping[str, object]) -> PassphraseSource:
+        """The candidates for one backend's passphrase, as its Context takes them."""
+
+        def candidates(*, new: bool) -> Iterator[str]:
+            if backend not in self._opened:
+                from codemesh.unlock import Passphrases  # only for those who need one
+
+                command = options.get("passphrase_command")
+                self._opened[backend] = Passphrases(
+                    fd=self._fd,
+                    environ=self._environ,
+                    command=command if isinstance(command, list) else None,
+                    prompt=self._prompt,
+                )
+            return self._opened[backend](new=new)
+
+        return candidates
+
+
+def open_store(
+    home: str | None = None,
+    *,
+    prompt: Prompt | None = None,
+    passphrase_fd: int | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Store:
+    """Open the store that config.toml names. Nothing is written, and nothing is asked yet.
+
+    `home` is the codemesh folder, by default CODEMESH_HOME or `~/.code-mesh`. A sealed
+    store takes its passphrase from the sources in `unlock.py`; it prompts only if it is
+    given a `prompt`. Raises ConfigError, and BackendUnavailableError.
+    """
+    sources = PassphraseSources(fd=passphrase_fd, environ=environ, prompt=prompt)
+    return Store(load_config(home), sources)
+
+
+def load_config(home: str | None = None) -> Config:
+    """Read config.toml and check all of it, the tables of the backends included."""
+    config = configuration.load(home)
+    config.check_backends(registry.option_checks())
+    return config
+
+
+def choose(config: Config) -> str:
+    """The name of the backend that holds the credentials now, or would at the first write.
+
+    Raises ConfigError if config.toml names one that does not keep anything, or names
+    none while there are several.
+    """
+    if config.backend is not None:
+        if not _entry(config, config.backend).lasting:
+            raise ConfigError(
+                f"the {config.backend} backend keeps nothing; it is for tests", where=config.path
+            )
+        return config.backend
+    there = existing(config)
+    if len(there) > 1:
+        raise ConfigError(
+            f"there is more than one store ({', '.join(there)}), and it names none",
+            hint=f"Choose one: codemesh backend use {there[0]}",
+            where=config.path,
+        )
+    return there[0] if there else FIRST_CHOICE
+
+
+def store_paths(config: Config) -> dict[str, str]:
+    """The absolute path of each backend's store file, for those that have one."""
+    paths = {}
+    for entry in registry.lasting():
+        if entry.file:
+            options = config.backend_options(entry.name, entry.options)
+            named = os.path.expanduser(str(options.get("path", entry.file)))
+            paths[entry.name] = os.path.normpath(os.path.join(config.home, named))
+    return paths
+
+
+def existing(config: Config) -> list[str]:
+    """The backends whose store file is there, in the order of the table."""
+    return [name for name, path in store_paths(config).items() if os.path.lexists(path)]
+
+
+def open_backend(config: Config, name: str, passphrases: PassphraseSources) -> Backend:
+    """Open one backend with its options from config.toml; nothing is read yet."""
+    entry = _entry(config, name)
+    options = config.backend_options(name, entry.options)
+    context = Context(config.home, options, config.lock_timeout, passphrases.of(name, options))
+    return registry.load(entry)(context)
+
+
+def _entry(config: Config, name: str) -> registry.Entry:
+    try:
+        return registry.find(name)
+    except ConfigError as error:
+        raise error.at(config.path) if name == config.backend else error from None

@@ -1,0 +1,164 @@
+"""Where the passphrase of an encrypted store comes from.
+
+The sources, in order: a file descriptor, CODEMESH_PASSPHRASE, CODEMESH_PASSPHRASE_FILE,
+the `passphrase_command` of config.toml, and a prompt that is handed in. The first one
+that is there is used; if it turns out wrong, no other one is tried.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from codemesh.errors import LockedError, UsageError
+from codemesh.files.private import PrivateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+VARIABLE = "CODEMESH_PASSPHRASE"
+FILE_VARIABLE = "CODEMESH_PASSPHRASE_FILE"
+ATTEMPTS = 3
+COMMAND_TIMEOUT = 120.0
+"""How long passphrase_command may take, in seconds; it may be asking a person."""
+
+_LIMIT = 1024  # bytes of a passphrase
+_READ_LIMIT = _LIMIT + 2  # and its line end
+
+
+class Prompt(Protocol):
+    """Asks a person for a passphrase."""
+
+    def __call__(self, *, new: bool, attempt: int) -> str:
+        """Return what was typed; a new passphrase is asked for twice.
+
+        `attempt` counts from 1; above 1, the last answer was wrong. Raises LockedError
+        if nobody can be asked.
+        """
+
+
+class Passphrases:
+    """The candidates for one store's passphrase. Calling it twice asks nobody twice.
+
+    It never shows what it holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        fd: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+        prompt: Prompt | None = None,
+    ) -> None:
+        self._fd = fd
+        self._environ = os.environ if environ is None else environ
+        self._command = command
+        self._prompt = prompt
+        self._given: str | None = None
+
+    def __call__(self, *, new: bool) -> Iterator[str]:
+        """Candidates, best first: one from the first source there is, or up to three prompts.
+
+        Raises LockedError if there is no source, UsageError for a passphrase that is
+        empty, longer than 1,024 bytes, not UTF-8 or holds NUL, and UnsafeFileError if
+        others may read the passphrase file.
+        """
+        if self._given is None:
+            self._given = self._from_sources()
+        if self._given is not None:
+            yield self._given
+        elif self._prompt is None:
+            raise LockedError("the store needs its passphrase")
+        else:
+            for attempt in range(1, 2 if new else ATTEMPTS + 1):
+                yield check(self._prompt(new=new, attempt=attempt), "the passphrase")
+
+    def _from_sources(self) -> str | None:
+        if self._fd is not None:
+            return _decode(_read_fd(self._fd), f"the passphrase of descriptor {self._fd}")
+        if VARIABLE in self._environ:
+            return check(self._environ[VARIABLE], VARIABLE)
+        if path := self._environ.get(FILE_VARIABLE):
+            raw = PrivateFile(os.path.abspath(path), limit=_READ_LIMIT).read()
+            if raw is None:
+                raise LockedError(f"{FILE_VARIABLE} names a file that is not there", where=path)
+            return _decode(raw, path)
+        if self._command is not None:
+            return _decode(_run(self._command, self._environ), "what passphrase_command printed")
+        return None
+
+
+def check(passphrase: str, what: str) -> str:
+    """Return the passphrase if it can be one; otherwise raise UsageError naming `what`."""
+    if not passphrase:
+        raise UsageError(f"{what} is empty")
+    try:
+        size = len(passphrase.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8 text") from None
+    if size > _LIMIT:
+        raise UsageError(f"{what} is longer than {_LIMIT} bytes")
+    if "\0" in passphrase:
+        raise UsageError(f"{what} holds a NUL character")
+    return passphrase
+
+
+def _decode(raw: bytes, what: str) -> str:
+    """Strip exactly one line end: a passphrase may have spaces at its ends."""
+    line_end = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
+    try:
+        return check(raw.removesuffix(line_end).decode(), what)
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is not UTF-8 text") from None
+
+
+def _read_fd(fd: int) -> bytes:
+    raw = b""
+    try:
+        while len(raw) < _READ_LIMIT and (chunk := os.read(fd, _READ_LIMIT - len(raw))):
+            raw += chunk
+    except OSError as error:
+        raise UsageError(
+            f"descriptor {fd} cannot be read: {error.strerror}",
+            hint="Open it for codemesh, as in: codemesh --passphrase-fd 3 … 3<FILE",
+        ) from None
+    return raw
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> bytes:
+    """What the command prints. It gets no shell, no input, and not the passphrase variable."""
+    import shutil
+    import subprocess
+    import threading
+
+    program = shutil.which(command[0])
+    if program is None:
+        raise LockedError(f"passphrase_command: {command[0]} is not on the PATH")
+    output: list[bytes] = []
+    try:
+        child = subprocess.Popen(  # noqa: S603  a list from the user's own config.toml, no shell
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in environ.items() if name != VARIABLE},
+        )
+    except OSError as error:
+        raise LockedError(f"passphrase_command cannot be run: {error.strerror}") from None
+    with child:
+        pipe = child.stdout
+        # A thread, because Windows cannot wait for a pipe with a deadline.
+        reader = threading.Thread(
+            target=lambda: output.append(pipe.read(_READ_LIMIT) if pipe else b""), daemon=True
+        )
+        reader.start()
+        reader.join(COMMAND_TIMEOUT)
+        if not output or len(output[0]) >= _READ_LIMIT:
+            child.kill()
+            raise LockedError(
+                "passphrase_command printed more than a passphrase, or did not end "
+                f"within {COMMAND_TIMEOUT:.0f} seconds"
+            )
+    if child.returncode != 0:
+        raise LockedError(f"passphrase_command failed with status {child.returncode}")
+    return output[0]
