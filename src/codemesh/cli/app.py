@@ -1,0 +1,79 @@
+"""The Typer application: the global options, and every command group."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codemesh import __version__
+from codemesh.cli import auth, doctor, settings, stores, terminal
+from codemesh.cli.options import PassphraseFd
+from codemesh.cli.session import session_of
+from codemesh.errors import UsageError
+
+if TYPE_CHECKING:
+    from codemesh.cli.session import Session
+
+app = typer.Typer(
+    name="codemesh",
+    help="Keep the credentials of AI providers in one store of your choice.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich would cost half of the start
+    pretty_exceptions_enable=False,  # they show local variables
+)
+app.add_typer(auth.app, name="auth")
+app.add_typer(stores.app, name="backend")
+app.add_typer(settings.app, name="config")
+app.command("migrate")(stores.migrate)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        terminal.out(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    passphrase_fd: PassphraseFd = None,
+    version: Annotated[  # noqa: ARG001  its callback does the work
+        bool, typer.Option("--version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Keep the credentials of AI providers in one store of your choice."""
+    session = session_of(ctx)
+    session.quiet = quiet
+    session.verbose = verbose
+    session.passphrase_fd = passphrase_fd
+
+
+def run(arguments: list[str], session: Session) -> int:
+    """Run one command and return its exit status; errors of codemesh pass through."""
+    try:
+        status = app(args=arguments, prog_name="codemesh", standalone_mode=False, obj=session)
+    except typer.TyperException as error:
+        _explain(error)
+        return UsageError.exit_code
+    except typer.Abort:
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _explain(error: typer.TyperException) -> None:
+    """Say what is wrong with the command line, without words that could be secrets."""
+    message = error.format_message()
+    if message.startswith("Usage:"):  # a group without a command: the message is its help
+        sys.stderr.write(message + "\n")
+        return
+    if "extra argument" in message:
+        message = "There are too many arguments. A secret is never one: pipe it in."
+    context = getattr(error, "ctx", None)
+    terminal.say(f"codemesh: {message}")
+    if context is not None:
+        terminal.say(f"See: {context.command_path} --help")

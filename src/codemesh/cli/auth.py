@@ -1,0 +1,176 @@
+"""`codemesh auth`: list, show, token, logout and recover; login has a file of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codemesh import model
+from codemesh.cli import listing, login, terminal, token
+from codemesh.cli.options import Json, Name, Yes
+from codemesh.cli.session import session_of
+from codemesh.errors import DamagedError, NewerVersionError, NotUnderstoodError, UsageError
+from codemesh.secret import Secret
+
+if TYPE_CHECKING:
+    from codemesh.backends.base import Salvage
+    from codemesh.cli.session import Session
+    from codemesh.model import Record
+    from codemesh.store import Store
+
+app = typer.Typer(help="Log in, list, read and log out.", no_args_is_help=True)
+app.command("login")(login.login)
+
+
+@app.command("list")
+@app.command("status", hidden=True)
+def list_credentials(ctx: typer.Context, json: Json = False) -> None:
+    """Show every known provider and every credential: status, kind, expiry, source."""
+    session = session_of(ctx)
+    store = session.store()
+    rows = listing.rows(store.records(), session.environ, time.time())
+    status = store.status()
+    if json:
+        terminal.out_json(listing.as_json(rows, store.backend.name, status))
+    else:
+        terminal.out(
+            listing.as_text(
+                rows, store.backend.name, status, time.time(), decorated=terminal.decorated()
+            )
+        )
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Name,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show the secrets too.")] = False,
+    json: Json = False,
+) -> None:
+    """Show one credential, its secrets masked."""
+    store = session_of(ctx).store()
+    entry = store.resolve(model.check_typed(name, "the name"))
+    record = store.backend.get(entry)
+    if json and reveal:
+        terminal.out_json({"name": entry, "record": record})
+    elif json:
+        shown = {field: _masked(value) for field, value in _fields(record).items()}
+        terminal.out_json({"name": entry, "fields": shown})
+    else:
+        terminal.out(terminal.clean(entry))
+        fields = _fields(record)
+        for field, value in sorted(fields.items(), key=lambda item: item[0] != "type"):
+            text = _text(field, value, reveal=reveal)
+            terminal.out(f"  {terminal.clean(field):<16} {terminal.clean(text)}")
+
+
+@app.command("token")
+def print_token(
+    ctx: typer.Context,
+    name: Name,
+    field: Annotated[str | None, typer.Option(help="Which field of the credential.")] = None,
+    no_refresh: Annotated[
+        bool, typer.Option("--no-refresh", help="Print it as it is stored, expired or not.")
+    ] = False,
+) -> None:
+    """Print the secret of one credential, alone, on stdout."""
+    token.print_token(session_of(ctx), token.Request(name, field, not no_refresh))
+
+
+@app.command()
+def logout(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="PROVIDER or PROVIDER/ACCOUNT.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every credential.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a credential, after asking."""
+    session = session_of(ctx)
+    if (name is None) != everything:
+        raise UsageError("name one credential, or give --all")
+    store = session.store()
+    names = [store.resolve(model.check_typed(name, "the name"))] if name else store.names()
+    if not names:
+        session.say("There is no credential.")
+        return
+    what = names[0] if len(names) == 1 else f"all {len(names)} credentials"
+    if not yes and not terminal.confirm(f"Remove {what}?", missing="confirm with --yes"):
+        session.say("Nothing was removed.")
+        return
+    store.remove(*names)
+    session.say(f"Removed {what} from {_where(store)}.")
+
+
+@app.command()
+def recover(ctx: typer.Context, yes: Yes = False) -> None:
+    """Find a way out of a damaged store: set it aside, and keep what still parses."""
+    session = session_of(ctx)
+    store = session.store()
+    try:
+        store.records()
+    except NewerVersionError:
+        raise
+    except DamagedError as error:
+        session.say(f"{error}")
+    else:
+        session.say(f"{_where(store)} is not damaged; there is nothing to recover.")
+        return
+    salvage = _salvage(store)
+    _tell(session, salvage)
+    question = f"Set the damaged store aside and go on with {_entries(salvage.records)}?"
+    if not yes and not terminal.confirm(question, missing="confirm with --yes"):
+        session.say("Nothing was changed.")
+        return
+    aside = store.restart(salvage.records)
+    session.say(f"The damaged store is now {terminal.short_path(aside)}, for you alone to read.")
+    session.say(f"{_where(store)} has {_entries(salvage.records)}.")
+
+
+def _salvage(store: Store) -> Salvage:
+    from codemesh.backends.base import Salvage
+
+    try:
+        return store.backend.salvage()
+    except DamagedError:
+        return Salvage({}, ["every entry: a sealed store opens whole or not at all"])
+
+
+def _tell(session: Session, salvage: Salvage) -> None:
+    for name in sorted(salvage.records):
+        session.say(f"  readable: {name}")
+    for name in salvage.lost:
+        session.say(f"  lost:     {name}")
+    if not salvage.records:
+        session.say("  Not one entry is readable.")
+
+
+def _entries(records: dict[str, Record]) -> str:
+    if not records:
+        return "an empty store"
+    return "1 credential" if len(records) == 1 else f"{len(records)} credentials"
+
+
+def _where(store: Store) -> str:
+    return f"{terminal.short_path(store.status().where)} ({store.backend.name})"
+
+
+def _fields(record: Record) -> dict[str, object]:
+    try:
+        return model.parse_record(record).fields()
+    except NotUnderstoodError:
+        return model.hidden_fields(record)
+
+
+def _masked(value: object) -> object:
+    return value.MASK if isinstance(value, Secret) else value
+
+
+def _text(field: str, value: object, *, reveal: bool) -> str:
+    if isinstance(value, Secret):
+        length = len(value.reveal())
+        return value.reveal() if reveal else f"{value.MASK} ({length} characters)"
+    if field.endswith("_at") and isinstance(value, int):
+        return listing.moment(value)
+    return str(value)

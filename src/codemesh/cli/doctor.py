@@ -1,0 +1,96 @@
+"""`codemesh doctor`: look at everything, and mend what can be mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codemesh import config as configuration
+from codemesh import diagnosis
+from codemesh.cli import terminal
+from codemesh.cli.options import Json
+from codemesh.cli.session import session_of
+from codemesh.store import PassphraseSources
+
+if TYPE_CHECKING:
+    from codemesh.cli.session import Session
+    from codemesh.diagnosis import Finding
+
+_ROUNDS = 3  # mending a folder can bring its files into view
+
+
+def doctor(
+    ctx: typer.Context,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    accept_rollback: Annotated[
+        bool,
+        typer.Option("--accept-rollback", help="Take an older or forked store for the newest."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check permissions, owners, copies, leftovers and the configuration."""
+    session = session_of(ctx)
+    if accept_rollback:
+        _accept_rollback(session)
+    home = configuration.find_home()
+    sources = PassphraseSources(fd=session.passphrase_fd, environ=session.environ)
+    findings = list(diagnosis.examine(home, sources))
+    mended: list[Finding] = []
+    for _ in range(_ROUNDS if fix else 0):
+        done, failed = diagnosis.mend(findings)
+        for failure in failed:
+            terminal.say(failure)
+        if not done:
+            break
+        mended += done
+        findings = list(diagnosis.examine(home, sources))
+    if json:
+        terminal.out_json(_as_json(mended, findings))
+    else:
+        _tell(mended, findings, home)
+    if any(finding.problem for finding in findings):
+        raise typer.Exit(1)
+
+
+def _accept_rollback(session: Session) -> None:
+    store = session.store()
+    revision = store.backend.accept_revision()
+    where = terminal.short_path(store.status().where)
+    if revision is None:
+        session.say(f"{where} has no revisions to accept.")
+    else:
+        session.say(f"Revision {revision} of {where} is now the newest that was seen here.")
+
+
+def _as_json(mended: list[Finding], findings: list[Finding]) -> dict[str, object]:
+    return {
+        "ok": not any(finding.problem for finding in findings),
+        "findings": [
+            {
+                "check": finding.check,
+                "message": finding.message,
+                "problem": finding.problem,
+                "mended": is_mended,
+                "mendable": finding.mend is not None,
+                "advice": finding.advice,
+            }
+            for is_mended, group in ((True, mended), (False, findings))
+            for finding in group
+        ],
+    }
+
+
+def _tell(mended: list[Finding], findings: list[Finding], home: str) -> None:
+    for finding in mended:
+        terminal.out(f"mended   {terminal.clean(finding.message)}")
+        if finding.advice:
+            terminal.out(f"         {terminal.clean(finding.advice)}")
+    for finding in findings:
+        level = "problem" if finding.problem else "note"
+        terminal.out(f"{level:<8} {terminal.clean(finding.message)}")
+        advice = "Mend it: codemesh doctor --fix" if finding.mend else finding.advice
+        if advice:
+            terminal.out(f"         {terminal.clean(advice)}")
+    if not any(finding.problem for finding in findings):
+        terminal.out(f"{terminal.clean(terminal.short_path(home))}: no problem found.")

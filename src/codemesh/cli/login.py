@@ -1,0 +1,184 @@
+"""`codemesh auth login`: ask for what is missing, and store one credential."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codemesh import model
+from codemesh.cli import terminal
+from codemesh.cli.session import Session, session_of
+from codemesh.errors import CredentialNotFoundError, UsageError
+from codemesh.model import ApiKey, Credential, Custom
+from codemesh.providers import table as providers
+
+if TYPE_CHECKING:
+    from codemesh.store import Store
+
+_NO_KEY = "pipe the key in with --with-key"
+_NO_FIELDS = "give each field with --field NAME=VALUE, or NAME=- for stdin"
+_SECRET_FIELDS = frozenset({"api_key", "key", "token", "secret", "password"})
+
+
+class Method(StrEnum):
+    """How to log in."""
+
+    API_KEY = "api-key"
+    CUSTOM = "custom"
+
+
+def login(
+    ctx: typer.Context,
+    provider: Annotated[str | None, typer.Argument(help="Such as anthropic or openai.")] = None,
+    account: Annotated[str | None, typer.Option(help="Which of several accounts.")] = None,
+    method: Annotated[Method | None, typer.Option(help="How to log in.")] = None,
+    with_key: Annotated[bool, typer.Option("--with-key", help="Read the key from stdin.")] = False,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A field; NAME=- asks, or reads stdin."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="What the list calls it.")] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(metavar="DATE", help="When it ends, such as 2027-01-31.")
+    ] = None,
+) -> None:
+    """Store the credential of a provider, over the one that may be there."""
+    session = session_of(ctx)
+    fields = field or []
+    label = None if label is None else model.check_typed(label, "the label")
+    ends = None if expires_at is None else _moment(expires_at)
+    typed = _name(provider or _menu(), account)
+    known = providers.find(model.split_name(typed)[0])
+    if method is None:
+        asks_fields = known is not None and known.fields and not with_key
+        method = Method.CUSTOM if fields or asks_fields else Method.API_KEY
+    if fields and method is Method.API_KEY:
+        raise UsageError("--field belongs to --method custom")
+    store = session.store()
+    name, there = _entry(store, typed)
+    if there and not with_key and sys.stdin.isatty() and not _may_replace(session, name):
+        return
+    now = int(time.time())
+    credential: Credential
+    if method is Method.API_KEY:
+        key = _key(typed, known, with_key=with_key)
+        credential = ApiKey.new(key, label=label, created_at=now, expires_at=ends)
+    else:
+        data = _custom_data(session, typed, known, fields, with_key=with_key)
+        credential = Custom.new(data, label=label, created_at=now, expires_at=ends)
+    store.put(name, credential)
+    session.announce(store)
+    where = terminal.short_path(store.status().where)
+    session.say(f"{'Replaced' if there else 'Saved'} {name} in {where} ({store.backend.name}).")
+
+
+def _name(provider: str, account: str | None) -> str:
+    named, slashed = model.split_name(provider)
+    if slashed is not None and account is not None:
+        raise UsageError("the account is given twice")
+    return model.new_name(named, slashed if account is None else account)
+
+
+def _entry(store: Store, typed: str) -> tuple[str, bool]:
+    """The entry that a login writes to, and whether it is there already."""
+    try:
+        return store.resolve(typed), True
+    except CredentialNotFoundError:
+        return store.new_entry(typed), False
+
+
+def _may_replace(session: Session, name: str) -> bool:
+    if terminal.confirm(f"{name} is there already. Replace it?", missing="confirm the replacing"):
+        return True
+    session.say("Nothing was changed.")
+    return False
+
+
+def _menu() -> str:
+    """Ask which provider; a number of the menu, or any name."""
+    missing = "name the provider, as in: codemesh auth login openai --with-key"
+    if not terminal.can_ask():
+        raise UsageError(f"no terminal to ask at: {missing}")
+    for number, provider in enumerate(providers.TABLE, start=1):
+        terminal.say(f"  {number}. {provider.name:<15} {provider.key_from}")
+    answer = terminal.ask("Provider (number or name):", missing=missing).strip()
+    if answer.isdecimal() and 1 <= int(answer) <= len(providers.TABLE):
+        return providers.TABLE[int(answer) - 1].id
+    return model.check_typed(answer, "the provider name")
+
+
+def _key(name: str, known: providers.Provider | None, *, with_key: bool) -> str:
+    if with_key:
+        return model.check_typed(terminal.read_secret("the API key"), "the API key")
+    if known is not None and terminal.can_ask():
+        terminal.say(f"Get a key for {known.name}: {known.key_from}")
+    return model.check_typed(
+        terminal.ask_secret(f"API key of {name}:", missing=_NO_KEY), "the API key"
+    )
+
+
+def _custom_data(
+    session: Session,
+    name: str,
+    known: providers.Provider | None,
+    fields: list[str],
+    *,
+    with_key: bool,
+) -> dict[str, object]:
+    data: dict[str, object] = {}
+    for text in fields:
+        field, equals, value = text.partition("=")
+        if not field or not equals:
+            raise UsageError("a field is given as --field NAME=VALUE")
+        if value == "-":
+            value = terminal.read_secret(field)
+        elif field in _SECRET_FIELDS:
+            session.say(
+                f"Other programs and the shell's history can see arguments: use {field}=- instead."
+            )
+        data[field] = value
+    if with_key:
+        data["api_key"] = model.check_typed(terminal.read_secret("the API key"), "the API key")
+    return data or _ask_fields(name, known)
+
+
+def _ask_fields(name: str, known: providers.Provider | None) -> dict[str, object]:
+    """Ask for the fields that the provider is known to need, or for any."""
+    data: dict[str, object] = {}
+    if known is not None and known.fields:
+        for field in known.fields:
+            value = _ask_field(field.name, field.default) or field.default
+            if value is None:
+                raise UsageError(f"{field.name} is empty")
+            if value:
+                data[field.name] = value
+        return data
+    while field_name := terminal.ask(f"A field of {name} (Enter ends):", missing=_NO_FIELDS):
+        data[field_name] = _ask_field(field_name, None)
+    if not data:
+        raise UsageError("a custom credential needs a field", hint=_NO_FIELDS)
+    return data
+
+
+def _ask_field(field: str, default: str | None) -> str:
+    asking = terminal.ask_secret if field in _SECRET_FIELDS else terminal.ask
+    suggestion = "" if default is None else f" [{default or 'none'}]"
+    return asking(f"{field}{suggestion}:", missing=_NO_FIELDS)
+
+
+def _moment(date: str) -> int:
+    """A date, or a date and time, in ISO 8601 as UNIX seconds; UTC unless it says otherwise."""
+    try:
+        moment = dt.datetime.fromisoformat(date)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return int(moment.timestamp())
+    except (ValueError, OverflowError):
+        raise UsageError(
+            "--expires-at is not a date", hint="Such as 2027-01-31 or 2027-01-31T18:00+01:00."
+        ) from None

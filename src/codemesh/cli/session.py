@@ -1,0 +1,61 @@
+"""What one run of the command line has: its environment and its global options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codemesh.cli import terminal
+from codemesh.store import PassphraseSources, Store, load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import typer
+
+    from codemesh.config import Config
+
+
+class Session:
+    """One run of codemesh."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        """The environment as it was at the start, the passphrase included."""
+
+        self.passphrase_fd: int | None = None
+        self.quiet = False
+        self.verbose = False
+
+    def config(self) -> Config:
+        """The checked configuration."""
+        return load_config()
+
+    def store(self) -> Store:
+        """The store that config.toml names; it asks at the terminal if it must."""
+        sources = PassphraseSources(
+            fd=self.passphrase_fd, environ=self.environ, prompt=terminal.ask_passphrase
+        )
+        store = Store(self.config(), sources)
+        if self.verbose:
+            terminal.say(f"home {store.config.home}, backend {store.backend.name}")
+        return store
+
+    def say(self, text: str) -> None:
+        """Say something that `-q` keeps back."""
+        if not self.quiet:
+            terminal.say(text)
+
+    def announce(self, store: Store) -> None:
+        """Say which store was chosen, if a write of this run chose it."""
+        if store.chosen_now:
+            where = terminal.short_path(store.status().where)
+            self.say(f"First credential: the store is now {where} ({store.backend.name}).")
+            self.say("To keep it elsewhere: codemesh backend list, then codemesh migrate NAME")
+
+
+def session_of(ctx: typer.Context) -> Session:
+    """The session that the entry point put into Typer's context."""
+    session = ctx.find_object(Session)
+    if session is None:
+        raise TypeError("the command was not started through codemesh.cli.main")
+    return session

@@ -1,0 +1,50 @@
+"""`codemesh config`: where the configuration lies, what it says, and changing one value."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from codemesh import config as configuration
+from codemesh.backends import registry
+from codemesh.cli import stores, terminal
+from codemesh.cli.session import session_of
+
+app = typer.Typer(help="See and change config.toml.", no_args_is_help=True)
+
+
+@app.command()
+def path() -> None:
+    """Print the path of config.toml, whether it exists or not."""
+    terminal.out(terminal.clean(configuration.path_of(configuration.find_home())))
+
+
+@app.command()
+def show(ctx: typer.Context) -> None:
+    """Print every value that config.toml sets."""
+    session = session_of(ctx)
+    config = session.config()
+    values = list(configuration.flatten(config.tables))
+    for key, value in values:
+        terminal.out(terminal.clean(f"{key} = {configuration.as_toml(value)}"))
+    if not values:
+        session.say(f"{terminal.short_path(config.path)} sets nothing.")
+
+
+@app.command("set")
+def set_value(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="Such as lock_timeout, or backends.encrypted.cost.")],
+    value: Annotated[str, typer.Argument(help='Text, or a list such as ["pass", "show", "x"].')],
+) -> None:
+    """Change one value of config.toml; comments and order stay."""
+    session = session_of(ctx)
+    if key == "backend":
+        stores.select(session, value)
+        return
+    config = session.config()
+    with config.lock():
+        parsed = configuration.parse_argument(key, value)
+        configuration.set_value(config, key, parsed, registry.option_checks())
+    session.say(f"{key} is set in {terminal.short_path(config.path)}.")

@@ -1,0 +1,163 @@
+"""Everything that is printed or asked.
+
+What a program wants goes to stdout: the secret alone, the list, the JSON. Talk, progress
+and errors go to stderr. Questions go to the terminal itself (`/dev/tty`, `CONIN$`), so
+they work inside a pipeline; without a terminal nothing is asked, and what is missing is
+an error that names the option. Messages are short and plain, and text from outside is
+printed without control and bidirectional characters.
+
+The module is on the path of `auth token`: what only some commands need is imported late.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Literal, TextIO
+
+from codemesh.errors import CodemeshError, LockedError, StorageError, UsageError
+
+_INPUT_LIMIT = 2**20  # bytes read from a pipe that should hold one secret
+
+
+def clean(text: str) -> str:
+    """The text in one line, without characters that a terminal would act on."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def out(text: str) -> None:
+    """Write one line to stdout, at once. Raises StorageError if it cannot be written."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not in this encoding"
+        raise StorageError(f"standard output cannot be written: {reason}") from None
+
+
+def out_json(document: dict[str, object]) -> None:
+    """Write one JSON document to stdout, with its schema number."""
+    import json
+
+    out(json.dumps({"schema": 1, **document}, indent=2))
+
+
+def say(text: str) -> None:
+    """Write one line of talk to stderr."""
+    sys.stderr.write(clean(text) + "\n")
+
+
+def error(failure: CodemeshError) -> None:
+    """Say what failed, and what to type next."""
+    say(f"codemesh: {failure}")
+    if failure.hint:
+        say(failure.hint)
+
+
+def decorated() -> bool:
+    """Whether stdout is a terminal that wants more than plain text."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def short_path(path: str) -> str:
+    """The path with the home directory written as `~`."""
+    home = os.path.expanduser("~")
+    inside = home != "~" and path.startswith(home.rstrip(os.sep) + os.sep)
+    return "~" + path[len(home.rstrip(os.sep)) :] if inside else path
+
+
+# -- questions -----------------------------------------------------------------------
+
+
+def can_ask() -> bool:
+    """Whether there is a terminal to ask at."""
+    try:
+        with _terminal("r"):
+            return True
+    except OSError:
+        return False
+
+
+def ask(question: str, *, missing: str) -> str:
+    """Ask for one line. Raises UsageError saying what is `missing` if nobody can be asked."""
+    try:
+        with _terminal("r") as source, _terminal("w") as screen:
+            screen.write(clean(question) + " ")
+            screen.flush()
+            line = source.readline()
+    except OSError:
+        raise UsageError(f"no terminal to ask at: {missing}") from None
+    except UnicodeDecodeError:
+        raise UsageError("the answer is not UTF-8 text") from None
+    if not line:
+        raise UsageError(f"the input ended: {missing}")
+    return line.rstrip("\r\n")
+
+
+def ask_secret(question: str, *, missing: str) -> str:
+    """As `ask`, but what is typed is not shown; the echo is restored whatever happens."""
+    import getpass
+    import warnings
+
+    if not can_ask():
+        raise UsageError(f"no terminal to ask at: {missing}")
+    with warnings.catch_warnings():
+        # Without this, getpass would read with echo where it cannot turn it off.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(clean(question) + " ")
+        except EOFError:
+            raise UsageError(f"the input ended: {missing}") from None
+        except getpass.GetPassWarning:
+            raise UsageError("the terminal cannot hide what is typed") from None
+        except UnicodeDecodeError:
+            raise UsageError("the answer is not UTF-8 text") from None
+
+
+def confirm(question: str, *, missing: str) -> bool:
+    """Ask for a yes; anything else, and just Enter, is a no."""
+    answer = ask(f"{question} [y/N]", missing=missing)
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def read_secret(what: str) -> str:
+    """One secret from stdin, without its line end; typed at a terminal it is hidden."""
+    if sys.stdin is None:
+        raise UsageError(f"standard input is closed: {what} was expected there")
+    if sys.stdin.isatty():
+        return ask_secret(f"{what}:", missing=what)
+    try:
+        raw = sys.stdin.buffer.read(_INPUT_LIMIT + 1)
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is not UTF-8 text") from None
+    except OSError as failure:
+        raise UsageError(f"standard input cannot be read: {failure.strerror}") from None
+    if len(raw) > _INPUT_LIMIT:
+        raise UsageError(f"{what} is longer than {_INPUT_LIMIT} bytes")
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def ask_passphrase(*, new: bool, attempt: int) -> str:
+    """The prompt that opens a sealed store; a new passphrase is asked for twice.
+
+    Raises LockedError if there is no terminal.
+    """
+    if not can_ask():
+        raise LockedError("the store needs its passphrase, and there is no terminal to ask at")
+    if not new:
+        question = "Passphrase:" if attempt == 1 else "Wrong passphrase. Try again:"
+        return ask_secret(question, missing="the passphrase")
+    say("The encrypted store is new. Without its passphrase nobody can open it, you included.")
+    first = ask_secret("New passphrase:", missing="the passphrase")
+    if first != ask_secret("The same again:", missing="the passphrase"):
+        raise UsageError("the two passphrases are not the same", hint="Nothing was changed.")
+    return first
+
+
+def _terminal(mode: Literal["r", "w"]) -> TextIO:
+    if sys.platform == "win32":
+        return open("CONIN$" if mode == "r" else "CONOUT$", mode, encoding="utf-8")
+    return open("/dev/tty", mode, encoding="utf-8")
