@@ -1,0 +1,73 @@
+"""The published vectors of the encrypted store; `vectors/v1/README.md` tells their layout."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from codemesh.backends import _strictjson, _vault
+from codemesh.backends._kdf import derive_root
+from codemesh.errors import (
+    CodemeshError,
+    NewerVersionError,
+    NotAVaultError,
+    PayloadDamagedError,
+    UnsafeKdfError,
+    WrapDamagedError,
+    WrongPassphraseError,
+)
+
+FOLDER = Path(__file__).parent / "vectors" / "v1"
+VECTORS = sorted(path.name for path in FOLDER.iterdir() if path.name != "README.md")
+FAILURES: dict[type[CodemeshError], str] = {
+    NotAVaultError: "not-a-vault",
+    NewerVersionError: "newer-version",
+    UnsafeKdfError: "unsafe-kdf",
+    WrongPassphraseError: "wrong-passphrase",
+    WrapDamagedError: "wrap-damaged",
+    PayloadDamagedError: "payload-damaged",
+}
+
+root_of = cache(derive_root)
+
+
+def read(name: str) -> tuple[dict[str, str], bytes]:
+    """The header lines of a vector and the file in it."""
+    header, _, raw = (FOLDER / name).read_bytes().partition(b"\n\n")
+    lines = (line.partition(": ") for line in header.decode("utf-8").split("\n"))
+    return {key: value for key, _, value in lines}, raw
+
+
+def open_all(raw: bytes, passphrase: str) -> bytes:
+    """The plaintext of a store, without its padding."""
+    vault = _vault.parse(raw)
+    entries = _vault.open_payload(vault, _vault.unwrap(vault, root_of(passphrase, vault.kdf)))
+    return _strictjson.canonical({"entries": entries})
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_vector(name: str) -> None:
+    """A vector opens to the plaintext that it names, or fails in the way that it names."""
+    header, raw = read(name)
+    try:
+        plain = open_all(raw, header["passphrase"])
+    except CodemeshError as error:
+        result = FAILURES[type(error)]
+    else:
+        result = "success"
+        assert sha256(plain).hexdigest() == header["payload"]
+
+    assert result == header["expect"]
+
+
+def test_vectors_are_all_there() -> None:
+    """Every class is covered, and no checkout has changed the line ends of a vector."""
+    headers = [read(name)[0] for name in VECTORS]
+
+    assert {header["expect"] for header in headers} == {"success", *FAILURES.values()}
+    assert len(VECTORS) == 188
+    assert b"\r\n" in (FOLDER / "success_crlf").read_bytes()
+    assert b"\r" not in (FOLDER / "success_floor").read_bytes()
