@@ -1,0 +1,1 @@
+"""Stores of records: the contract, the table, and one file for each backend."""

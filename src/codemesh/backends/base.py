@@ -1,0 +1,243 @@
+"""The contract that every backend keeps, in the words of its methods.
+
+A backend stores records, plain JSON objects under names of 1 to 255 characters. It
+never prompts, prints, reads config.toml or imports another backend: what it needs from
+outside comes in its Context. A new one implements `records`, `change`, `retire` and
+`status`; the rest follows from these, and may be overridden where the store beneath
+can do better.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+from codemesh.errors import ConflictError, CredentialNotFoundError
+from codemesh.model import Record, check_entry_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+
+class PassphraseSource(Protocol):
+    """Gives candidates for a passphrase."""
+
+    def __call__(self, *, new: bool) -> Iterator[str]:
+        """Candidates, best first; with `new`, one for a store that is about to be made.
+
+        Raises LockedError at the first step if there is none.
+        """
+
+
+class Context(NamedTuple):
+    """All that a backend is given from outside."""
+
+    home: str
+    """The absolute path of the codemesh folder; relative paths in options start here."""
+
+    options: Mapping[str, object]
+    """The checked values under `[backends.NAME]`."""
+
+    lock_timeout: float
+    """How long a lock is waited for, in seconds."""
+
+    passphrases: PassphraseSource
+    """Where a sealed store gets its passphrase."""
+
+
+class Status(NamedTuple):
+    """What can be said of a store without opening anything that is sealed."""
+
+    where: str
+    """Where the credentials lie, for people: a path, or the name of a service."""
+
+    encrypted: bool
+    """Whether they are encrypted at rest."""
+
+    exists: bool
+    """Whether there is a store yet; the first write makes it."""
+
+    locked: bool
+    """Whether a passphrase or an unlocking would be needed to read it now."""
+
+    entries: int | None
+    """How many there are; None while that cannot be told."""
+
+
+class Backend(ABC):
+    """One store of credentials.
+
+    Every method may raise StorageError (the disk or the system refused), UnsafeFileError
+    and TooLargeError (refused for safety), DamagedError (never treated as empty) and
+    BackendUnavailableError. Reading a sealed store may also raise LockedError and
+    WrongPassphraseError; writing may raise BusyError. After any error but
+    NotDurableError the store is what it was.
+    """
+
+    name: ClassVar[str]
+    """The name in the backend table and in config.toml."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    # -- reading -------------------------------------------------------------------
+
+    @abstractmethod
+    def records(self) -> dict[str, Record]:
+        """Every record by its name, in one pass.
+
+        A store that does not exist yet is empty. Each call reads anew, and returns
+        objects that are the caller's own to change.
+        """
+
+    @abstractmethod
+    def status(self) -> Status:
+        """Where the store is, and what can be told of it without a question.
+
+        Never asks for a passphrase and never derives a key. Raises only what stops even
+        that: an unsafe file, a damaged one, a disk that does not answer.
+        """
+
+    def names(self) -> list[str]:
+        """The names of all entries, sorted by code point."""
+        return sorted(self.records())
+
+    def get(self, name: str) -> Record:
+        """The record of one entry. Raises CredentialNotFoundError if it is not there."""
+        try:
+            return self.records()[name]
+        except KeyError:
+            raise CredentialNotFoundError(name) from None
+
+    # -- writing -------------------------------------------------------------------
+
+    def prepare(self) -> None:  # noqa: B027  most backends have nothing to ask
+        """Ask and derive now whatever the next write needs.
+
+        Called before any lock is taken, so that nobody waits for a lock while a person
+        types. A second call does nothing.
+        """
+
+    @abstractmethod
+    def change(
+        self,
+        puts: Mapping[str, Record],
+        removes: Collection[str] = (),
+        *,
+        expect: Mapping[str, Record | None] | None = None,
+    ) -> None:
+        """Write and remove entries in one go: one lock, one write.
+
+        All or nothing on a file; elsewhere each entry is old or new. Writing over an
+        entry replaces it, and a second call with the same records leaves the same
+        entries. Limits are checked before the first write.
+
+        Raises CredentialNotFoundError if an entry to remove is not there, UsageError if
+        a name or record cannot be stored (see `check_entry_name`; a record is a JSON
+        object that nests at most 62 levels), and ConflictError if an entry named in `expect` is
+        not what stands there (None: not there). All are raised before anything changes.
+        """
+
+    @abstractmethod
+    def retire(self, expect: Mapping[str, Record]) -> None:
+        """Remove these entries after they moved elsewhere, and the store if it is then empty.
+
+        Each must still be as given, otherwise ConflictError is raised and nothing
+        changes; entries that are not there any more are fine, so a second call does
+        nothing. What else lies in the store stays.
+        """
+
+    def put(self, name: str, record: Record) -> None:
+        """Write one entry, over the one that may be there."""
+        self.change({name: record})
+
+    def remove(self, name: str) -> None:
+        """Remove one entry. Raises CredentialNotFoundError if it is not there."""
+        self.change({}, [name])
+
+    # -- upkeep --------------------------------------------------------------------
+
+    def leftovers(self) -> list[str]:
+        """What killed writers left behind, in words for people; paths, for a file."""
+        return []
+
+    def sweep(self) -> None:  # noqa: B027  most backends leave nothing behind
+        """Remove the leftovers. A second call does nothing."""
+
+    def accept_revision(self) -> int | None:
+        """Take the store as it stands for the newest one, after a rollback or a fork.
+
+        Returns the revision accepted, or None for a store that keeps no revisions. A
+        second call accepts the same one again.
+        """
+        return None
+
+    # -- damage --------------------------------------------------------------------
+
+    def salvage(self) -> Salvage:
+        """What can still be read of a damaged store, changing nothing.
+
+        Raises what `records` raises where nothing can be saved.
+        """
+        return Salvage(self.records(), [])
+
+    def restart(self, records: Mapping[str, Record]) -> str:
+        """Set a damaged store aside as a private copy, and start anew with `records`.
+
+        Returns where the copy lies. The copy is complete before the store is replaced,
+        so a kill in between leaves the damaged store in place.
+        """
+        raise NotImplementedError
+
+
+class Salvage(NamedTuple):
+    """What `Backend.salvage` found."""
+
+    records: dict[str, Record]
+    """The entries that still parse."""
+
+    lost: list[str]
+    """What does not, in words for people; names where they can be told."""
+
+
+def apply(
+    records: dict[str, Record],
+    puts: Mapping[str, Record],
+    removes: Collection[str],
+    expect: Mapping[str, Record | None] | None,
+) -> dict[str, Record]:
+    """The entries after a change, as `Backend.change` describes it; `records` stays."""
+    if expect is not None:
+        check_expected(records, expect)
+    changed = dict(records)
+    for name in removes:
+        if name not in changed:
+            raise CredentialNotFoundError(name)
+        del changed[name]
+    for name, record in puts.items():
+        changed[check_entry_name(name)] = record
+    return changed
+
+
+def check_expected(records: Mapping[str, Record], expect: Mapping[str, Record | None]) -> None:
+    """Raise ConflictError naming the entries that are not as expected."""
+    differing = [name for name, record in expect.items() if not same(records.get(name), record)]
+    if differing:
+        raise ConflictError(sorted(differing))
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two JSON values are equal to the last field and type: 1, 1.0 and true differ.
+
+    Keys have no order. Two floats are the same if they are written the same, so 0.0
+    and -0.0 differ.
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float):
+        return repr(one) == repr(other)
+    return one == other
