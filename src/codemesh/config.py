@@ -101,7 +101,7 @@ class Config(NamedTuple):
         return FileLock(
             os.path.join(self.home, "state", "config.lock"),
             timeout=self.lock_timeout,
-            what=self.path,
+            what=self.home,
         )
 
     def changed(self) -> bool:

@@ -147,18 +147,18 @@ def _copies(current: str, records: dict[str, dict[str, Record]]) -> Iterator[Fin
 
 def _strays(config: Config) -> Iterator[Finding]:
     """Files beside a store that look like copies of it: of editors, backups and sync tools."""
-    for path in store_paths(config).values():
-        beside, name = os.path.split(path)
-        stem = name.partition(".")[0]
-        known = {os.path.basename(known) for known in store_paths(config).values()}
-        for other in sorted(os.listdir(beside)) if os.path.isdir(beside) else []:
-            if other in known or not other.startswith(stem) or other[len(stem)].isalnum():
+    stores = set(store_paths(config).values())
+    stems = {(os.path.dirname(path), os.path.basename(path).partition(".")[0]) for path in stores}
+    for beside, stem in sorted(stems):
+        for name in sorted(os.listdir(beside)) if os.path.isdir(beside) else []:
+            path = os.path.join(beside, name)
+            if path in stores or not name.startswith(stem) or name[len(stem)].isalnum():
                 continue
-            file = PrivateFile(os.path.join(beside, other))
+            file = PrivateFile(path)
             loose = any(problem.id == "loose-mode" for problem in file.problems())
             yield Finding(
                 "strays",
-                f"{file.path} looks like a copy of a store" + (", open to others" * loose),
+                f"{path} looks like a copy of a store" + (", open to others" * loose),
                 problem=loose,
                 mend=file.tighten if loose else None,
                 advice="Remove it once you do not need it.",

@@ -121,11 +121,6 @@ class Store:
         """
         self._write(lambda backend: backend.change({}, names))
 
-    def restart(self, records: Mapping[str, Record]) -> str:
-        """Set a damaged store aside and start anew with `records`; returns where it lies now."""
-        with self.config.lock():
-            return self._backend.restart(records)
-
     def _write(self, action: Callable[[Backend], None]) -> None:
         """Run one change while nobody switches the store, asking before any lock is taken."""
         while True:

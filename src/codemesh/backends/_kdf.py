@@ -130,7 +130,7 @@ def _interruptible(call: Callable[[], bytes]) -> bytes:
     def work() -> None:
         try:
             done.append(call())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
             failed.append(error)
 
     thread = Thread(target=work, name="codemesh-kdf", daemon=True)

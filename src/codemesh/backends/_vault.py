@@ -141,13 +141,13 @@ def new_sealing(
     passphrase: str,
     cost: tuple[int, int, int],
     *,
-    id: bytes | None = None,
+    store_id: bytes | None = None,
     data_key: bytes | None = None,
     random: Callable[[int], bytes] = os.urandom,
 ) -> Sealing:
     """Wrap a data key under a passphrase, with a new salt; `cost` is memory, passes, lanes.
 
-    A new store has a new `id` and `data_key`. A new passphrase keeps the `id`, and the
+    A new store has a new `store_id` and `data_key`. A new passphrase keeps the `store_id`, and the
     data key only if it is told to.
 
     Raises:
@@ -156,7 +156,7 @@ def new_sealing(
         StorageError: as `derive_root`.
 
     """
-    store_id = random(16) if id is None else id
+    store_id = random(16) if store_id is None else store_id
     data_key = random(32) if data_key is None else data_key
     kdf = Kdf(*cost, random(16))
     keys = _hkdf(derive_root(passphrase, kdf), None, _KEK_INFO)

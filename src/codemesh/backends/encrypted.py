@@ -60,11 +60,9 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
 
     def prepare(self) -> None:
         """Get the data key of the store, or make one for a new store."""
-        vault = self._parse()
-        if vault is not None:
-            self._unlock(vault)
-        elif self._sealing is None:
-            self._sealing = self._new_sealing()
+        if self._sealing is None:
+            vault = self._parse()
+            self._sealing = self._new_sealing() if vault is None else self._unlock(vault)
 
     def records(self) -> dict[str, Record]:
         """Every record. Raises RollbackError or ForkError as `docs/vault-format.md` says."""

@@ -68,7 +68,8 @@ def _harden() -> None:
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     sys.excepthook = _unexpected
 
 
@@ -85,4 +86,4 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: object) 
     if os.environ.get(_DEBUG) == "1":
         sys.stderr.write("".join(format_list(summary)))
     else:
-        sys.stderr.write(f"The store is safe. {_DEBUG}=1 shows where it happened.\n")
+        sys.stderr.write(f"This is a defect of codemesh. {_DEBUG}=1 shows where it happened.\n")

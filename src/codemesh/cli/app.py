@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     name="codemesh",
     help="Keep the credentials of AI providers in one store of your choice.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # plain help: rich would cost half of the start
     pretty_exceptions_enable=False,  # they show local variables
 )
@@ -56,13 +58,19 @@ def options(
 def run(arguments: list[str], session: Session) -> int:
     """Run one command and return its exit status; errors of codemesh pass through."""
     try:
-        status = app(args=arguments, prog_name="codemesh", standalone_mode=False, obj=session)
+        status = app(args=arguments, prog_name=_name(), standalone_mode=False, obj=session)
     except typer.TyperException as error:
         _explain(error)
         return UsageError.exit_code
     except typer.Abort:
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _name() -> str:
+    """The name that the program was called by, which completion is installed for."""
+    called = os.path.basename(sys.argv[0]).removesuffix(".exe")
+    return called if called in {"codemesh", "code-mesh"} else "codemesh"
 
 
 def _explain(error: typer.TyperException) -> None:

@@ -35,7 +35,7 @@ def list_credentials(ctx: typer.Context, json: Json = False) -> None:
     if json:
         terminal.out_json(listing.as_json(rows, store.backend.name, status))
     else:
-        terminal.out(
+        terminal.show(
             listing.as_text(
                 rows, store.backend.name, status, time.time(), decorated=terminal.decorated()
             )
@@ -59,11 +59,11 @@ def show(
         shown = {field: _masked(value) for field, value in _fields(record).items()}
         terminal.out_json({"name": entry, "fields": shown})
     else:
-        terminal.out(terminal.clean(entry))
+        terminal.show(terminal.clean(entry))
         fields = _fields(record)
         for field, value in sorted(fields.items(), key=lambda item: item[0] != "type"):
             text = _text(field, value, reveal=reveal)
-            terminal.out(f"  {terminal.clean(field):<16} {terminal.clean(text)}")
+            terminal.show(f"  {terminal.clean(field):<16} {terminal.clean(text)}")
 
 
 @app.command("token")
@@ -123,7 +123,7 @@ def recover(ctx: typer.Context, yes: Yes = False) -> None:
     if not yes and not terminal.confirm(question, missing="confirm with --yes"):
         session.say("Nothing was changed.")
         return
-    aside = store.restart(salvage.records)
+    aside = store.backend.restart(salvage.records)
     session.say(f"The damaged store is now {terminal.short_path(aside)}, for you alone to read.")
     session.say(f"{_where(store)} has {_entries(salvage.records)}.")
 

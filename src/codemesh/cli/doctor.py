@@ -83,14 +83,14 @@ def _as_json(mended: list[Finding], findings: list[Finding]) -> dict[str, object
 
 def _tell(mended: list[Finding], findings: list[Finding], home: str) -> None:
     for finding in mended:
-        terminal.out(f"mended   {terminal.clean(finding.message)}")
+        terminal.show(f"mended   {terminal.clean(finding.message)}")
         if finding.advice:
-            terminal.out(f"         {terminal.clean(finding.advice)}")
+            terminal.show(f"         {terminal.clean(finding.advice)}")
     for finding in findings:
         level = "problem" if finding.problem else "note"
-        terminal.out(f"{level:<8} {terminal.clean(finding.message)}")
+        terminal.show(f"{level:<8} {terminal.clean(finding.message)}")
         advice = "Mend it: codemesh doctor --fix" if finding.mend else finding.advice
         if advice:
-            terminal.out(f"         {terminal.clean(advice)}")
+            terminal.show(f"         {terminal.clean(advice)}")
     if not any(finding.problem for finding in findings):
-        terminal.out(f"{terminal.clean(terminal.short_path(home))}: no problem found.")
+        terminal.show(f"{terminal.clean(terminal.short_path(home))}: no problem found.")

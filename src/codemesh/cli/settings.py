@@ -17,7 +17,7 @@ app = typer.Typer(help="See and change config.toml.", no_args_is_help=True)
 @app.command()
 def path() -> None:
     """Print the path of config.toml, whether it exists or not."""
-    terminal.out(terminal.clean(configuration.path_of(configuration.find_home())))
+    terminal.show(terminal.clean(configuration.path_of(configuration.find_home())))
 
 
 @app.command()
@@ -27,7 +27,7 @@ def show(ctx: typer.Context) -> None:
     config = session.config()
     values = list(configuration.flatten(config.tables))
     for key, value in values:
-        terminal.out(terminal.clean(f"{key} = {configuration.as_toml(value)}"))
+        terminal.show(terminal.clean(f"{key} = {configuration.as_toml(value)}"))
     if not values:
         session.say(f"{terminal.short_path(config.path)} sets nothing.")
 

@@ -16,7 +16,7 @@ from codemesh.cli.options import Json, PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError, ConfigError
 from codemesh.migration import Options, Plan, Progress, Result
-from codemesh.store import open_backend
+from codemesh.store import existing, open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +39,8 @@ def list_backends(ctx: typer.Context, json: Json = False) -> None:
         return
     for backend in found:
         mark = "*" if backend["in_use"] else " "
-        terminal.out(f"{mark} {backend['name']:<12} {backend['summary']}")
-        terminal.out(f"  {'':<12} {terminal.clean(str(backend['state']))}")
+        terminal.show(f"{mark} {backend['name']:<12} {backend['summary']}")
+        terminal.show(f"  {'':<12} {terminal.clean(str(backend['state']))}")
 
 
 @app.command()
@@ -52,30 +52,18 @@ def use(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The backen
 
 def select(session: Session, name: str) -> None:
     """Write the backend into config.toml, and say where credentials are left behind."""
-    config = session.config()
     if not registry.find(name).lasting:
         raise ConfigError(f"the {name} backend keeps nothing; it is for tests")
-    with config.lock():
+    with session.config().lock():
         config = session.config()
-        left = _left_behind(session, name)
+        left = [other for other in existing(config) if other != name]
         configuration.set_value(config, "backend", name)
     session.say(f"Credentials are now kept in the {name} store.")
-    if left:
+    for other in left:
         session.say(
-            f"Those in the {left} store stay there. To move them: codemesh migrate "
-            f"{name} --from {left}"
+            f"What the {other} store has stays there. "
+            f"To move it: codemesh migrate {name} --from {other}"
         )
-
-
-def _left_behind(session: Session, name: str) -> str | None:
-    """The backend in use, if it is another one and has a store."""
-    try:
-        store = session.store()
-        if store.backend.name != name and store.status().exists:
-            return store.backend.name
-    except ConfigError:
-        return None  # several stores and no choice yet: this command is the way out
-    return None
 
 
 def _describe(store: Store, entry: registry.Entry) -> dict[str, object]:
@@ -186,10 +174,10 @@ def _as_json(planned: Plan, overwrite: bool) -> dict[str, object]:
 
 
 def _show_plan(planned: Plan, *, overwrite: bool) -> None:
-    terminal.out(f"From {planned.source} to {planned.target}:")
+    terminal.show(f"From {planned.source} to {planned.target}:")
     for name, action in sorted(_actions(planned, overwrite).items()):
-        terminal.out(f"  {action:<10} {terminal.clean(name)}")
-    terminal.out("Nothing was changed.")
+        terminal.show(f"  {action:<10} {terminal.clean(name)}")
+    terminal.show("Nothing was changed.")
 
 
 def _tell(session: Session, result: Result, *, overwrite: bool) -> None:

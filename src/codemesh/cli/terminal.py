@@ -17,6 +17,7 @@ from typing import Literal, TextIO
 
 from codemesh.errors import CodemeshError, LockedError, StorageError, UsageError
 
+_NOT_THE_STORE = "The store is not concerned."
 _INPUT_LIMIT = 2**20  # bytes read from a pipe that should hold one secret
 
 
@@ -25,8 +26,16 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
+def show(text: str) -> None:
+    """Write lines for people to stdout; what its encoding lacks is escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    out(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
 def out(text: str) -> None:
-    """Write one line to stdout, at once. Raises StorageError if it cannot be written."""
+    """Write one line to stdout exactly, at once. Raises StorageError if that fails."""
+    if sys.stdout is None:  # Python's word for a descriptor that was closed from the start
+        raise StorageError("standard output is closed", hint=_NOT_THE_STORE)
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -34,7 +43,8 @@ def out(text: str) -> None:
         raise
     except (OSError, UnicodeEncodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not in this encoding"
-        raise StorageError(f"standard output cannot be written: {reason}") from None
+        message = f"standard output cannot be written: {reason}"
+        raise StorageError(message, hint=_NOT_THE_STORE) from None
 
 
 def out_json(document: dict[str, object]) -> None:
@@ -45,7 +55,9 @@ def out_json(document: dict[str, object]) -> None:
 
 
 def say(text: str) -> None:
-    """Write one line of talk to stderr."""
+    """Write one line of talk to stderr, if anybody listens."""
+    if sys.stderr is None:
+        return
     sys.stderr.write(clean(text) + "\n")
 
 
@@ -58,7 +70,9 @@ def error(failure: CodemeshError) -> None:
 
 def decorated() -> bool:
     """Whether stdout is a terminal that wants more than plain text."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return False
+    return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def short_path(path: str) -> str:
