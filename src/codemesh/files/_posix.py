@@ -16,7 +16,7 @@ from codemesh.errors import StorageError, UnsafeFileError
 from codemesh.files._words import shown
 
 # A type checker that is asked about Windows skips the rest of this file.
-assert sys.platform != "win32"
+assert sys.platform != "win32"  # noqa: S101 - the form that type checkers understand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -217,14 +217,20 @@ class Directory:
 
 def make_folder(path: str) -> None:
     """Make a folder and what is missing above it, each 0700 and flushed."""
-    parent, name = os.path.split(path.rstrip("/"))
-    try:
-        above = Directory(parent or ".")
-    except FileNotFoundError:
-        make_folder(parent)
-        above = Directory(parent)
-    with above:
-        above.make(name)
+    steps = []
+    parent = path
+    while True:
+        parent, name = os.path.split(parent.rstrip("/"))
+        steps.append((parent or ".", name))
+        try:
+            Directory(parent or ".").close()
+            break
+        except FileNotFoundError:
+            if not parent:
+                raise
+    for beneath, name in reversed(steps):
+        with Directory(beneath) as above:
+            above.make(name)
 
 
 def follow(path: str) -> str:

@@ -40,12 +40,12 @@ _SYSTEM_SID = "S-1-5-18"
 _TOOL_TIMEOUT = 30  # seconds
 
 
-def foreign(facts: os.stat_result) -> bool:
+def foreign(facts: os.stat_result) -> bool:  # noqa: ARG001 - shared with _posix
     """False: who may do what is not in a stat."""
     return False
 
 
-def open_to_others(facts: os.stat_result) -> int:
+def open_to_others(facts: os.stat_result) -> int:  # noqa: ARG001 - shared with _posix
     """0: who may do what is not in a stat."""
     return 0
 
@@ -162,7 +162,7 @@ class Directory:
         """Open a lock file for reading and writing; make it when it is absent."""
         return os.open(self._at(name), os.O_RDWR | os.O_CREAT | _PLAIN, 0o600)
 
-    def holds(self, name: str, fd: int) -> bool:
+    def holds(self, name: str, fd: int) -> bool:  # noqa: ARG002 - shared with _posix
         """True: what is open cannot be deleted here."""
         return True
 
@@ -183,20 +183,17 @@ class Directory:
 
 def make_folder(path: str) -> None:
     """Make a folder and what is missing above it, each private before it is used."""
-    parent = os.path.dirname(path.rstrip("/\\"))
-    try:
-        # From Python 3.11.10 and 3.12.4 on, this mode makes a private access list.
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        if not parent or parent == path:
-            raise
-        make_folder(parent)
-        make_folder(path)
-        return
-    if not _in_profile(path):
-        restrict_to_user(path)
+    missing = [os.path.abspath(path)]
+    while not os.path.isdir(above := os.path.dirname(missing[-1])) and above != missing[-1]:
+        missing.append(above)
+    for folder in reversed(missing):
+        try:
+            # From Python 3.11.10 and 3.12.4 on, this mode makes a private access list.
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            continue
+        if not _in_profile(folder):
+            restrict_to_user(folder)
 
 
 def follow(path: str) -> str:
@@ -220,7 +217,7 @@ def restrict_to_user(path: str, run: Callable[[list[str]], bytes] | None = None)
 
     """
     run = run or _run
-    tools = os.path.join(os.environ.get("SystemRoot", "C:\\Windows"), "System32")
+    tools = os.path.join(os.environ.get("SystemRoot", "C:\\Windows"), "System32")  # noqa: SIM112 - its spelling
     try:
         printed = run([os.path.join(tools, "whoami.exe"), "/user", "/fo", "csv", "/nh"])
         rights = [f"*{who}:(OI)(CI)F" for who in (_sid(printed), _SYSTEM_SID)]
@@ -243,7 +240,7 @@ def _run(command: list[str]) -> bytes:
     import subprocess
 
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - fixed tools of the system, no shell
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -138,7 +138,7 @@ def _open(directory: system.Directory, name: str, path: str) -> int:
         facts = os.fstat(fd)
         _judge(facts, path)
         # An odd umask when it was made, or a folder that was copied here.
-        if stat.S_IMODE(facts.st_mode) != 0o600:
+        if stat.S_IMODE(facts.st_mode) != 0o600:  # noqa: PLR2004 - a mode is best read as figures
             system.restrict(fd, 0o600)
     except (OSError, CodemeshError):
         system.close_quietly(fd)

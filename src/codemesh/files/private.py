@@ -136,7 +136,7 @@ class PrivateFile:
             except FileNotFoundError:
                 return []
             with directory:
-                beside = os.path.dirname(os.path.abspath(real))
+                beside = os.path.join(os.getcwd(), os.path.dirname(real))
                 return [os.path.join(beside, temp) for temp in _saving.temps(directory, name)]
 
     def sweep(self) -> None:
