@@ -3,6 +3,7 @@
 Nothing is ever imported from the current directory, where anybody's json.py could lie.
 `-m` puts that folder first on the path, and so does an empty part of PYTHONPATH. This
 takes it off again before any other import; the package itself imports nothing until asked.
+What Python itself imports earlier, such as sitecustomize, is beyond reach from here.
 """
 
 import os

@@ -52,8 +52,8 @@ class Config(NamedTuple):
 
     home: str
     tables: Mapping[str, object]
-    signature: tuple[int, int, int, int] | None
-    """What identifies this version of the file; None where there is no file."""
+    raw: bytes | None
+    """The bytes that the file had; None where there is no file."""
 
     @property
     def path(self) -> str:
@@ -106,7 +106,7 @@ class Config(NamedTuple):
 
     def changed(self) -> bool:
         """Whether the file is another one by now than the one that was read."""
-        return _file(self.path).signature() != self.signature
+        return _file(self.path).read() != self.raw
 
 
 def find_home(environ: Mapping[str, str] | None = None) -> str:
@@ -140,9 +140,8 @@ def load(home: str | None = None) -> Config:
     """
     home = find_home() if home is None else home
     file = _file(path_of(home))
-    signature = file.signature()
     raw = file.read()
-    config = Config(home, {} if raw is None else parse(raw, file.path), signature)
+    config = Config(home, {} if raw is None else parse(raw, file.path), raw)
     _check(config)
     return config
 
@@ -189,7 +188,7 @@ def set_value(
         raise ConfigError(f"{key} is not a single value", where=config.path)
     table[last] = value
     changed = tomlkit.dumps(document).encode()
-    result = Config(config.home, parse(changed, config.path), None)
+    result = Config(config.home, parse(changed, config.path), changed)
     _check(result)
     result.check_backends(backends or {})
     file.replace(changed)

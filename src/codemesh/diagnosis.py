@@ -10,6 +10,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from codemesh import config as configuration
 from codemesh.backends.base import same
 from codemesh.errors import CodemeshError, LockedError
 from codemesh.files import folder
@@ -46,8 +47,21 @@ class Finding(NamedTuple):
 
 
 def examine(home: str, sources: PassphraseSources) -> Iterator[Finding]:
-    """Every finding for one home folder, the most basic first."""
+    """Every finding for one home folder, the most basic first and each once."""
+    told: set[str] = set()
+    for finding in _findings(home, sources):
+        # What keeps a file from being read has often been found by looking at it.
+        if finding.message not in told:
+            yield finding
+        told.add(finding.message)
+
+
+def _findings(home: str, sources: PassphraseSources) -> Iterator[Finding]:
     yield from _folders(home)
+    config_file = PrivateFile(configuration.path_of(home), others_may_read=True)
+    yield from _permissions(config_file, "")
+    if any(problem.refused for problem in config_file.problems()):
+        return  # nothing more can be told before that is put right
     try:
         config = load_config(home)
         choose(config)
@@ -86,22 +100,27 @@ def _folders(home: str) -> Iterator[Finding]:
     for path in (home, os.path.join(home, "state"), os.path.join(home, "sessions")):
         for problem in folder.problems(path):
             act = partial(folder.tighten, path) if problem.mendable else None
-            yield Finding("permissions", f"{path} {problem.sentence}", problem.refused, act)
+            yield Finding("permissions", f"{path}: {problem.sentence}", problem.refused, act)
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    files = [PrivateFile(path) for path in store_paths(config).values()]
-    for file in [*files, PrivateFile(config.path, others_may_read=True)]:
-        for problem in file.problems():
-            act = file.tighten if problem.mendable else None
-            exposed = problem.id == "loose-mode" and file.path != config.path
-            advice = EXPOSED if exposed else ""
-            message = f"{file.path} {problem.sentence}"
-            yield Finding("permissions", message, problem.refused, act, advice)
+    for path in store_paths(config).values():
+        yield from _permissions(PrivateFile(path), EXPOSED)
+
+
+def _permissions(file: PrivateFile, exposed: str) -> Iterator[Finding]:
+    for problem in file.problems():
+        act = file.tighten if problem.mendable else None
+        advice = exposed if problem.id == "loose-mode" else ""
+        message = f"{file.path}: {problem.sentence}"
+        yield Finding("permissions", message, problem.refused, act, advice)
 
 
 def _unfinished(config: Config) -> Iterator[Finding]:
-    journal = read_journal(config)
+    try:
+        journal = read_journal(config)
+    except CodemeshError:
+        return  # an unsafe folder, which has a finding of its own
     if journal is not None:
         yield Finding(
             "migration",
@@ -148,11 +167,11 @@ def _copies(current: str, records: dict[str, dict[str, Record]]) -> Iterator[Fin
 def _strays(config: Config) -> Iterator[Finding]:
     """Files beside a store that look like copies of it: of editors, backups and sync tools."""
     stores = set(store_paths(config).values())
-    stems = {(os.path.dirname(path), os.path.basename(path).partition(".")[0]) for path in stores}
+    stems = {(os.path.dirname(path), _stem(os.path.basename(path))) for path in stores}
     for beside, stem in sorted(stems):
         for name in sorted(os.listdir(beside)) if os.path.isdir(beside) else []:
             path = os.path.join(beside, name)
-            if path in stores or not name.startswith(stem) or name[len(stem)].isalnum():
+            if path in stores or not name.startswith(stem) or name[len(stem) :][:1].isalnum():
                 continue
             file = PrivateFile(path)
             loose = any(problem.id == "loose-mode" for problem in file.problems())
@@ -163,3 +182,8 @@ def _strays(config: Config) -> Iterator[Finding]:
                 mend=file.tighten if loose else None,
                 advice="Remove it once you do not need it.",
             )
+
+
+def _stem(name: str) -> str:
+    """The name up to its first dot; a dot at its very start belongs to it."""
+    return name[:1] + name[1:].partition(".")[0]

@@ -8,12 +8,14 @@ that is there is used; if it turns out wrong, no other one is tried.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from codemesh.errors import LockedError, UsageError
 from codemesh.files.private import PrivateFile
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping, Sequence
 
 VARIABLE = "CODEMESH_PASSPHRASE"
@@ -96,7 +98,9 @@ def check(passphrase: str, what: str) -> str:
     try:
         size = len(passphrase.encode())
     except UnicodeEncodeError:
-        raise UsageError(f"{what} is not UTF-8 text") from None
+        size = 0  # that error holds the passphrase, so ours is raised without it
+    if size == 0:
+        raise UsageError(f"{what} is not UTF-8 text")
     if size > _LIMIT:
         raise UsageError(f"{what} is longer than {_LIMIT} bytes")
     if "\0" in passphrase:
@@ -107,16 +111,14 @@ def check(passphrase: str, what: str) -> str:
 def _decode(raw: bytes, what: str) -> str:
     """Strip exactly one line end: a passphrase may have spaces at its ends."""
     line_end = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
-    try:
-        return check(raw.removesuffix(line_end).decode(), what)
-    except UnicodeDecodeError:
-        raise UsageError(f"{what} is not UTF-8 text") from None
+    # What is no UTF-8 becomes lone surrogates, which `check` refuses.
+    return check(raw.removesuffix(line_end).decode("utf-8", "surrogateescape"), what)
 
 
 def _read_fd(fd: int) -> bytes:
     raw = b""
     try:
-        while len(raw) < _READ_LIMIT and (chunk := os.read(fd, _READ_LIMIT - len(raw))):
+        while len(raw) <= _READ_LIMIT and (chunk := os.read(fd, _READ_LIMIT + 1 - len(raw))):
             raw += chunk
     except OSError as error:
         raise UsageError(
@@ -130,35 +132,59 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> bytes:
     """What the command prints. It gets no shell, no input, and not the passphrase variable."""
     import shutil
     import subprocess
-    import threading
 
     program = shutil.which(command[0])
     if program is None:
         raise LockedError(f"passphrase_command: {command[0]} is not on the PATH")
-    output: list[bytes] = []
     try:
         child = subprocess.Popen(  # noqa: S603  a list from the user's own config.toml, no shell
             [program, *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            bufsize=0,
             env={name: value for name, value in environ.items() if name != VARIABLE},
         )
-    except OSError as error:
-        raise LockedError(f"passphrase_command cannot be run: {error.strerror}") from None
-    with child:
-        pipe = child.stdout
-        # A thread, because Windows cannot wait for a pipe with a deadline.
-        reader = threading.Thread(
-            target=lambda: output.append(pipe.read(_READ_LIMIT) if pipe else b""), daemon=True
-        )
-        reader.start()
-        reader.join(COMMAND_TIMEOUT)
-        if not output or len(output[0]) >= _READ_LIMIT:
-            child.kill()
-            raise LockedError(
-                "passphrase_command printed more than a passphrase, or did not end "
-                f"within {COMMAND_TIMEOUT:.0f} seconds"
-            )
-    if child.returncode != 0:
-        raise LockedError(f"passphrase_command failed with status {child.returncode}")
-    return output[0]
+    except (OSError, ValueError) as error:  # a ValueError for NUL in a word
+        reason = getattr(error, "strerror", None) or "a word holds a NUL character"
+        raise LockedError(f"passphrase_command cannot be run: {reason}") from None
+    try:
+        output, status = _answer(child)
+    except subprocess.TimeoutExpired:
+        raise LockedError(
+            f"passphrase_command did not end within {COMMAND_TIMEOUT:g} seconds"
+        ) from None
+    finally:
+        child.kill()  # does nothing if it has ended
+        child.wait()
+    if len(output) > _READ_LIMIT:
+        raise LockedError("passphrase_command printed more than a passphrase")
+    if status != 0:
+        raise LockedError(f"passphrase_command failed with status {status}")
+    return output
+
+
+def _answer(child: subprocess.Popen[bytes]) -> tuple[bytes, int]:
+    """What the child prints, as far as it can matter, and its status.
+
+    Raises TimeoutExpired. Windows cannot wait for a pipe with a deadline, so a thread
+    reads it. It owns the pipe: a grandchild may keep that open longer than we wait.
+    """
+    import threading
+    from subprocess import TimeoutExpired
+
+    output = bytearray()
+
+    def collect() -> None:
+        with child.stdout or open(os.devnull, "rb") as pipe:
+            while len(output) <= _READ_LIMIT and (chunk := pipe.read(_READ_LIMIT + 1)):
+                output.extend(chunk)
+
+    deadline = time.monotonic() + COMMAND_TIMEOUT
+    reader = threading.Thread(target=collect, daemon=True)
+    reader.start()
+    reader.join(COMMAND_TIMEOUT)
+    if reader.is_alive():
+        raise TimeoutExpired(child.args, COMMAND_TIMEOUT)
+    if len(output) > _READ_LIMIT:
+        return bytes(output), 0
+    return bytes(output), child.wait(max(0.0, deadline - time.monotonic()))

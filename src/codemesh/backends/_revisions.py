@@ -12,7 +12,13 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from codemesh.backends import _strictjson, _vault
-from codemesh.errors import DamagedError, ForkError, RollbackError, StorageError
+from codemesh.errors import (
+    DamagedError,
+    ForkError,
+    RefusedError,
+    RollbackError,
+    StorageError,
+)
 from codemesh.files.private import PrivateFile
 
 if TYPE_CHECKING:
@@ -33,14 +39,14 @@ class SeenRevisions:
         self._file = PrivateFile(os.path.join(home, "state", name), limit=_LIMIT)
 
     def read(self) -> Seen:
-        """All that was seen; nothing where the file is absent, damaged or unreadable.
+        """All that was seen; nothing where the file is absent, damaged, unsafe or unreadable.
 
         Losing it costs the notice of a rollback, never the store.
         """
         try:
             raw = self._file.read()
             entries = {} if raw is None else _strictjson.loads(raw)
-        except (DamagedError, StorageError):
+        except (DamagedError, RefusedError, StorageError):
             return {}
         if not isinstance(entries, dict):
             return {}

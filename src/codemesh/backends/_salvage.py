@@ -30,9 +30,9 @@ def entries(raw: bytes) -> Salvage:
     while (match := _OPENING.search(text, position)) is not None:
         name = _string(match[1])
         position = match.end()
-        if name == "credentials":
-            continue
         record, end = _object(text, position)
+        if name == "credentials" and not (record and isinstance(record.get("type"), str)):
+            continue  # the object around all entries, not an entry of that name
         if record is None:
             if name != "data":  # a part of a custom credential, which is told by its own name
                 lost.append(_named(name))

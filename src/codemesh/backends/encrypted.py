@@ -43,6 +43,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         self._file = StoreFile(context, "auth.vault.json")
         self._seen = SeenRevisions(context.home, self._file.path)
         self._sealing: Sealing | None = None
+        self._unused = False  # whether that is a new one, in no store yet
 
     def status(self) -> Status:
         """Where the file is, and whether its data key is in memory."""
@@ -62,7 +63,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         """Get the data key of the store, or make one for a new store."""
         if self._sealing is None:
             vault = self._parse()
-            self._sealing = self._new_sealing() if vault is None else self._unlock(vault)
+            self._sealing = self._renew() if vault is None else self._unlock(vault)
 
     def records(self) -> dict[str, Record]:
         """Every record. Raises RollbackError or ForkError as `docs/vault-format.md` says."""
@@ -100,7 +101,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
 
     def restart(self, records: Mapping[str, Record]) -> str:
         """Set the damaged file aside and write a new one, under a passphrase asked for anew."""
-        self._sealing = self._new_sealing()
+        self._renew()
         with self._lock():
             aside = self._file.set_aside()
             self._save(dict(records), None)
@@ -132,15 +133,19 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         return records, vault
 
     def _save(self, records: dict[str, Record], rest: Vault | None) -> None:
-        if self._sealing is None:  # the store went away after prepare() had opened it
-            self._sealing = self._new_sealing()
+        sealing = self._sealing
+        if sealing is None or (rest is None and not self._unused):
+            # The store went away after it was opened; a new one is no older state of it.
+            sealing = self._renew()
         revision = 0 if rest is None else rest.revision + 1
-        raw = _vault.seal(self._sealing, revision, records)
+        raw = _vault.seal(sealing, revision, records)
         self._file.replace(raw)
+        self._unused = False
         self._remember(_vault.parse(raw))
 
     def _delete(self) -> None:
         self._file.remove()
+        self._sealing = None  # of the store that is gone
 
     def _parse(self) -> Vault | None:
         raw = self._file.read()
@@ -160,6 +165,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
     def _unlock(self, vault: Vault) -> Sealing:
         """The keys of the document, by the passphrase unless they are in memory."""
         if self._sealing is not None and self._opens(vault):
+            self._unused = False
             return self._sealing
         wrong: CodemeshError = LockedError("the store is locked")
         for passphrase in self.context.passphrases(new=False):
@@ -169,6 +175,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
                 wrong = error
             else:
                 self._sealing = _vault.sealing_of(vault, data_key)
+                self._unused = False
                 return self._sealing
         raise wrong.at(self._file.path)
 
@@ -178,10 +185,13 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         except CodemeshError as error:
             raise error.at(self._file.path) from None
 
-    def _new_sealing(self) -> Sealing:
+    def _renew(self) -> Sealing:
+        """Make the keys of a new store, under a passphrase asked for now."""
         passphrase = next(self.context.passphrases(new=True))
         cost = self.context.options.get("cost", "default")
-        return _vault.new_sealing(passphrase, PROFILES[str(cost)])
+        self._sealing = _vault.new_sealing(passphrase, PROFILES[str(cost)])
+        self._unused = True
+        return self._sealing
 
     def _remember(self, vault: Vault) -> None:
         """Note the revision as seen, if that can be written; the lock is held.

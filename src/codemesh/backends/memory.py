@@ -15,6 +15,8 @@ from codemesh.backends.base import Status
 from codemesh.errors import DamagedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codemesh.model import Record
 
 
@@ -34,6 +36,14 @@ class MemoryBackend(WholeDocumentBackend["dict[str, object]"]):
         return Status(
             "memory", encrypted=False, exists=rest is not None, locked=False, entries=len(records)
         )
+
+    def restart(self, records: Mapping[str, Record]) -> str:
+        """Set the damaged bytes aside, beside the others in `documents`, and start anew."""
+        with self._lock():
+            aside = f"{self.context.home}.damaged-{len(self.documents)}"
+            self.documents[aside] = self.documents.get(self.context.home, b"")
+            self._save(dict(records), None)
+        return aside
 
     def _lock(self) -> threading.Lock:
         return self._writers

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader went away; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.abandon(sys.stdout)
         return 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codemesh import __version__
-from codemesh.cli import auth, doctor, settings, stores, terminal
+from codemesh.cli import INTERRUPTED, auth, doctor, settings, stores, terminal
 from codemesh.cli.options import PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import UsageError
@@ -64,6 +64,12 @@ def run(arguments: list[str], session: Session) -> int:
         return UsageError.exit_code
     except typer.Abort:
         return 1
+    except OSError as error:
+        if not {"-h", "--help", "--show-completion"} & set(arguments):
+            raise
+        raise terminal.unwritable(error) from None  # Typer printed, not we
+    if status == INTERRUPTED:  # Typer's word for Ctrl-C
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
 
 
@@ -81,7 +87,18 @@ def _explain(error: typer.TyperException) -> None:
         return
     if "extra argument" in message:
         message = "There are too many arguments. A secret is never one: pipe it in."
+    elif message.startswith("Invalid value"):
+        message = message.partition(": ")[0] + f": {_wanted(error)}."
     context = getattr(error, "ctx", None)
     terminal.say(f"codemesh: {message}")
     if context is not None:
         terminal.say(f"See: {context.command_path} --help")
+
+
+def _wanted(error: typer.TyperException) -> str:
+    """What an option takes, said without the value that it was given."""
+    kind = getattr(getattr(error, "param", None), "type", None)
+    choices = getattr(kind, "choices", ())
+    if choices:
+        return "it takes " + " or ".join(getattr(choice, "value", choice) for choice in choices)
+    return "it takes a number" if "int" in getattr(kind, "name", "") else "it cannot be that"

@@ -91,7 +91,9 @@ def logout(
     if (name is None) != everything:
         raise UsageError("name one credential, or give --all")
     store = session.store()
-    names = [store.resolve(model.check_typed(name, "the name"))] if name else store.names()
+    # An empty name, as an unset variable of a script gives, must never mean all.
+    typed = None if name is None else model.check_typed(name, "the name")
+    names = store.names() if typed is None else [store.resolve(typed)]
     if not names:
         session.say("There is no credential.")
         return

@@ -31,10 +31,12 @@ def doctor(
 ) -> None:
     """Check permissions, owners, copies, leftovers and the configuration."""
     session = session_of(ctx)
-    if accept_rollback:
-        _accept_rollback(session)
     home = configuration.find_home()
     sources = PassphraseSources(fd=session.passphrase_fd, environ=session.environ)
+    if accept_rollback:
+        accepted = _accept_rollback(session)
+        if session.passphrase_fd is not None:
+            sources = accepted  # a descriptor is read once
     findings = list(diagnosis.examine(home, sources))
     mended: list[Finding] = []
     for _ in range(_ROUNDS if fix else 0):
@@ -53,7 +55,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _accept_rollback(session: Session) -> None:
+def _accept_rollback(session: Session) -> PassphraseSources:
     store = session.store()
     revision = store.backend.accept_revision()
     where = terminal.short_path(store.status().where)
@@ -61,6 +63,7 @@ def _accept_rollback(session: Session) -> None:
         session.say(f"{where} has no revisions to accept.")
     else:
         session.say(f"Revision {revision} of {where} is now the newest that was seen here.")
+    return store.passphrases
 
 
 def _as_json(mended: list[Finding], findings: list[Finding]) -> dict[str, object]:

@@ -52,7 +52,7 @@ def login(
     fields = field or []
     label = None if label is None else model.check_typed(label, "the label")
     ends = None if expires_at is None else _moment(expires_at)
-    typed = _name(provider or _menu(), account)
+    typed = _name(_menu() if provider is None else provider, account)
     known = providers.find(model.split_name(typed)[0])
     if method is None:
         asks_fields = known is not None and known.fields and not with_key
@@ -61,7 +61,7 @@ def login(
         raise UsageError("--field belongs to --method custom")
     store = session.store()
     name, there = _entry(store, typed)
-    if there and not with_key and sys.stdin.isatty() and not _may_replace(session, name):
+    if there and not with_key and _typing() and not _may_replace(session, name):
         return
     now = int(time.time())
     credential: Credential
@@ -99,6 +99,10 @@ def _may_replace(session: Session, name: str) -> bool:
     return False
 
 
+def _typing() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _menu() -> str:
     """Ask which provider; a number of the menu, or any name."""
     missing = "name the provider, as in: codemesh auth login openai --with-key"
@@ -107,7 +111,9 @@ def _menu() -> str:
     for number, provider in enumerate(providers.TABLE, start=1):
         terminal.say(f"  {number}. {provider.name:<15} {provider.key_from}")
     answer = terminal.ask("Provider (number or name):", missing=missing).strip()
-    if answer.isdecimal() and 1 <= int(answer) <= len(providers.TABLE):
+    if answer.isdecimal():
+        if not 1 <= int(answer) <= len(providers.TABLE):
+            raise UsageError(f"the menu has no number {answer}")
         return providers.TABLE[int(answer) - 1].id
     return model.check_typed(answer, "the provider name")
 

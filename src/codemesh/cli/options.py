@@ -11,5 +11,7 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 PassphraseFd: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="Read the passphrase from this descriptor."),
+    typer.Option(
+        min=0, max=2**31 - 1, metavar="N", help="Read the passphrase from this descriptor."
+    ),
 ]

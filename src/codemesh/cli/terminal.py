@@ -42,9 +42,14 @@ def out(text: str) -> None:
     except BrokenPipeError:
         raise
     except (OSError, UnicodeEncodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not in this encoding"
-        message = f"standard output cannot be written: {reason}"
-        raise StorageError(message, hint=_NOT_THE_STORE) from None
+        raise unwritable(error) from None
+
+
+def unwritable(error: OSError | UnicodeEncodeError) -> StorageError:
+    """The error for a stdout that takes nothing; what it still holds is given up."""
+    abandon(sys.stdout)
+    reason = error.strerror if isinstance(error, OSError) else "not in this encoding"
+    return StorageError(f"standard output cannot be written: {reason}", hint=_NOT_THE_STORE)
 
 
 def out_json(document: dict[str, object]) -> None:
@@ -58,7 +63,20 @@ def say(text: str) -> None:
     """Write one line of talk to stderr, if anybody listens."""
     if sys.stderr is None:
         return
-    sys.stderr.write(clean(text) + "\n")
+    try:
+        sys.stderr.write(clean(text) + "\n")
+    except OSError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: TextIO) -> None:
+    """Let what a stream could not write go nowhere, so that the process ends quietly."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return
 
 
 def error(failure: CodemeshError) -> None:
@@ -106,12 +124,16 @@ def ask(question: str, *, missing: str) -> str:
     except UnicodeDecodeError:
         raise UsageError("the answer is not UTF-8 text") from None
     if not line:
+        say("")  # the message starts on a line of its own
         raise UsageError(f"the input ended: {missing}")
     return line.rstrip("\r\n")
 
 
-def ask_secret(question: str, *, missing: str) -> str:
-    """As `ask`, but what is typed is not shown; the echo is restored whatever happens."""
+def ask_secret(question: str, *, missing: str, ended: type[CodemeshError] = UsageError) -> str:
+    """As `ask`, but what is typed is not shown; the echo is restored whatever happens.
+
+    `ended` is the error for an input that ends instead.
+    """
     import getpass
     import warnings
 
@@ -123,7 +145,8 @@ def ask_secret(question: str, *, missing: str) -> str:
         try:
             return getpass.getpass(clean(question) + " ")
         except EOFError:
-            raise UsageError(f"the input ended: {missing}") from None
+            say("")
+            raise ended(f"the input ended: {missing}") from None
         except getpass.GetPassWarning:
             raise UsageError("the terminal cannot hide what is typed") from None
         except UnicodeDecodeError:
@@ -157,16 +180,16 @@ def read_secret(what: str) -> str:
 def ask_passphrase(*, new: bool, attempt: int) -> str:
     """The prompt that opens a sealed store; a new passphrase is asked for twice.
 
-    Raises LockedError if there is no terminal.
+    Raises LockedError if there is no terminal, or the input ends.
     """
     if not can_ask():
         raise LockedError("the store needs its passphrase, and there is no terminal to ask at")
     if not new:
         question = "Passphrase:" if attempt == 1 else "Wrong passphrase. Try again:"
-        return ask_secret(question, missing="the passphrase")
+        return ask_secret(question, missing="the passphrase", ended=LockedError)
     say("The encrypted store is new. Without its passphrase nobody can open it, you included.")
-    first = ask_secret("New passphrase:", missing="the passphrase")
-    if first != ask_secret("The same again:", missing="the passphrase"):
+    first = ask_secret("New passphrase:", missing="the passphrase", ended=LockedError)
+    if first != ask_secret("The same again:", missing="the passphrase", ended=LockedError):
         raise UsageError("the two passphrases are not the same", hint="Nothing was changed.")
     return first
 

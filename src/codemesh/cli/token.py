@@ -14,6 +14,8 @@ from codemesh.cli import terminal
 if TYPE_CHECKING:
     from codemesh.cli.session import Session
 
+_FD_DIGITS = 9  # of a descriptor; more go the long way, which says what is wrong
+
 
 class Request(NamedTuple):
     """The arguments of `auth token`."""
@@ -34,7 +36,7 @@ def parse(arguments: list[str], session: Session) -> Request | None:
             session.quiet = True
         elif word == "--passphrase-fd" and not rest:
             number = next(words, "")
-            if not number.isdecimal():
+            if not number.isdecimal() or len(number) > _FD_DIGITS:
                 return None
             session.passphrase_fd = int(number)
         elif word == "--field" and rest:
