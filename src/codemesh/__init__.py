@@ -9,7 +9,8 @@
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
 
-from __future__ import annotations
+# Not even `from __future__ import annotations`, which is an import like any other: this
+# runs before `__main__` has taken the current directory off the path.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ _HOMES = {
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  the names are the table's
 
+if not TYPE_CHECKING:  # a type checker that saw it would take any name for a public one
 
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'codemesh' has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'codemesh' has no attribute {name!r}")
+        from importlib import import_module
 
-    return getattr(import_module(home), name)
+        return getattr(import_module(home), name)

@@ -1,0 +1,52 @@
+# What a developer types. `make` alone lists it. Needs Python 3.11 or newer, git and make;
+# everything else goes into .venv. Another interpreter: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MYPY := $(BIN)/mypy --strict --cache-dir .mypy_cache
+
+.DEFAULT_GOAL := help
+.PHONY: help try test lint types bench build clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+try: $(VENV)/.package  ## Store, read and migrate a credential in a throwaway folder
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/try
+
+test: lint types  ## Run the linters, the type checker and all tests
+	$(BIN)/pytest -n auto
+
+lint: $(VENV)/.dev  ## Check style, formatting and which module may import which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.dev  ## Check the types, as Linux and as Windows see them
+	$(MYPY)/linux --platform linux
+	$(MYPY)/win32 --platform win32
+
+bench: $(VENV)/.dev  ## Measure what reading one credential costs
+	$(BIN)/python benchmarks/read_one.py
+
+build: $(VENV)/.dev  ## Build the source archive and the wheel into dist
+	rm -rf dist
+	$(BIN)/python -m build
+
+clean:  ## Remove .venv, dist, and every cache
+	rm -rf $(VENV) dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps, so that a second call installs nothing: one for those who only try codemesh,
+# one for those who work on it.
+
+$(VENV)/.package: pyproject.toml scripts/venv
+	@PYTHON='$(PYTHON)' sh scripts/venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml scripts/venv
+	@PYTHON='$(PYTHON)' sh scripts/venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(VENV)/.package $@

@@ -1,0 +1,205 @@
+"""What several test modules share: a store under test, and ways to look for leaks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from codemesh.backends import registry
+from codemesh.backends.base import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from codemesh.backends.base import Backend
+    from codemesh.model import Record
+
+PASSPHRASE = "correct horse battery staple"
+CANARY = "sk-canary-4f9d2c71"
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def api_key(key: str) -> Record:
+    """A record as most are."""
+    return {"type": "api_key", "key": key}
+
+
+def passphrases(*, new: bool) -> Iterator[str]:
+    """The source of a user who knows the passphrase."""
+    del new
+    yield PASSPHRASE
+
+
+class Bench:
+    """One store under test, and hands to look at it and to damage it from outside."""
+
+    def __init__(self, entry: registry.Entry, home: Path) -> None:
+        self.entry = entry
+        self.home = home
+
+    def open(self, home: Path | None = None) -> Backend:
+        """Open the store anew, as another process would."""
+        return registry.load(self.entry)(Context(str(home or self.home), {}, 60.0, passphrases))
+
+    def filled(self, records: Mapping[str, Record]) -> Backend:
+        """The store, opened, after another opening wrote these entries."""
+        self.open().change(records)
+        return self.open()
+
+    @property
+    def path(self) -> Path:
+        """The store's file; skips the test where there is none."""
+        if not self.entry.file:
+            pytest.skip("this store is no file")
+        return self.home / self.entry.file
+
+    def raw(self) -> bytes | None:
+        """The bytes of the store, None where there is none; skips where nobody sees them."""
+        if self.entry.file:
+            return self.path.read_bytes() if self.path.exists() else None
+        return self._documents().get(str(self.home))
+
+    def overwrite(self, raw: bytes) -> None:
+        """Put other bytes in the place of the store's."""
+        if self.entry.file:
+            self.path.write_bytes(raw)
+        else:
+            self._documents()[str(self.home)] = raw
+
+    def aside(self, where: str) -> bytes:
+        """The bytes of a store that was set aside; see `Backend.restart`."""
+        if not self.entry.file:
+            return self._documents()[where]
+        assert os.stat(where).st_mode & 0o777 == 0o600
+        return Path(where).read_bytes()
+
+    def writes(self, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> int:
+        """How often the store as a whole was replaced during `action`."""
+        count = 0
+        if self.entry.file:
+            real = os.rename
+
+            def rename(source: str, target: str, **folders: int) -> None:
+                nonlocal count
+                count += target == self.path.name
+                real(source, target, **folders)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "rename", rename)
+                action()
+            return count
+
+        class Counting(dict[str, bytes]):
+            def __setitem__(self, home: str, raw: bytes) -> None:
+                nonlocal count
+                count += 1
+                super().__setitem__(home, raw)
+
+        documents = Counting(self._documents())
+        with monkeypatch.context() as patch:
+            patch.setattr(registry.load(self.entry), "documents", documents)
+            action()
+        self._documents().update(documents)
+        return count
+
+    def start(self, action: str, *arguments: str) -> Worker:
+        """Run an action of `worker.py` on this store in a process of its own."""
+        if not self.entry.lasting:
+            pytest.skip("this store ends with its process")
+        return start("backend", self.entry.path, str(self.home), action, *arguments)
+
+    def _documents(self) -> dict[str, bytes]:
+        documents = getattr(registry.load(self.entry), "documents", None)
+        if not isinstance(documents, dict):
+            pytest.skip("this store shows no bytes")
+        return documents
+
+
+# -- processes -------------------------------------------------------------------------
+
+
+class Worker:
+    """A child process that says where it is, and goes on when it is told to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def said(self) -> str:
+        """Wait for the next line that the child prints; empty at its end."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go(self) -> None:
+        """Let the child go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def end(self) -> str:
+        """Wait for the end, see that it is a good one, and return what was printed last."""
+        out, _ = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        return out
+
+    def kill(self) -> None:
+        """End the child with SIGKILL."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def start(*arguments: str) -> Worker:
+    """Start `worker.py` with these arguments."""
+    return Worker(
+        subprocess.Popen(
+            [sys.executable, str(WORKER), *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    )
+
+
+# -- leaks -----------------------------------------------------------------------------
+
+
+class Shown(NamedTuple):
+    """Everything that an error could put before somebody's eyes."""
+
+    text: str
+
+    def __contains__(self, secret: object) -> bool:
+        return str(secret) in self.text
+
+
+def shown(error: BaseException) -> Shown:
+    """All texts of an error and of every error that it carries along."""
+    texts: list[str] = []
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or current in seen:
+            continue
+        seen.append(current)
+        waiting += [current.__cause__, current.__context__]
+        values = [*current.args, *getattr(current, "__dict__", {}).values()]
+        values += [getattr(current, name, "") for name in ("object", "doc", "obj", "filename")]
+        texts += [str(current), repr(current), *map(_readable, values)]
+    return Shown("\n".join(texts))
+
+
+def _readable(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else repr(value)
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Everything that was logged, at any level."""
+    formatter = logging.Formatter("%(message)s %(args)s")
+    return "\n".join(formatter.format(record) for record in caplog.records)
