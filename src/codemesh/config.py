@@ -87,6 +87,10 @@ class Config(NamedTuple):
             return dict(table)
         return _check_table(table, checks, f"backends.{name}.", self.path)
 
+    def backend_tables(self) -> list[str]:
+        """The names that have a table under `[backends]`."""
+        return list(_table(self.tables, "backends"))
+
     def check_backends(self, known: Mapping[str, Mapping[str, Check]]) -> None:
         """Check every `[backends.NAME]` whose options are known; others belong to plug-ins."""
         for name, checks in known.items():
@@ -97,7 +101,7 @@ class Config(NamedTuple):
         from codemesh.files import folder
         from codemesh.files.lock import FileLock
 
-        folder.prepare(self.home)
+        folder.prepare(self.home)  # as the Rust program leaves it, others may read it
         return FileLock(
             os.path.join(self.home, "state", "config.lock"),
             timeout=self.lock_timeout,
@@ -174,20 +178,24 @@ def set_value(
     is no value, and then changes nothing.
     """
     import tomlkit
-    import tomlkit.exceptions
 
     file = _file(config.path)
     raw = file.read() or b""
     parse(raw, config.path)
     document = tomlkit.parse(raw.decode())
     *parents, last = key.split(".")
+    if not all([*parents, last]):
+        raise ConfigError(f"{key or 'an empty text'} is no key", hint="Such as lock_timeout.")
     table: object = document
     for parent in parents:
         table = table.setdefault(parent, tomlkit.table()) if isinstance(table, dict) else None
-    if not isinstance(table, dict) or isinstance(table.get(last), dict) or not last:
+    if not isinstance(table, dict) or isinstance(table.get(last), dict):
         raise ConfigError(f"{key} is not a single value", where=config.path)
     table[last] = value
-    changed = tomlkit.dumps(document).encode()
+    try:
+        changed = tomlkit.dumps(document).encode()
+    except UnicodeEncodeError:
+        raise ConfigError("the key or the value is not UTF-8 text", where=config.path) from None
     result = Config(config.home, parse(changed, config.path), changed)
     _check(result)
     result.check_backends(backends or {})
@@ -280,6 +288,9 @@ def parse_argument(key: str, argument: str) -> object:
     if not argument.startswith("["):
         return argument
     try:
-        return parse(f"value = {argument}".encode(), key)["value"]
+        parsed = parse(f"value = {argument}".encode("utf-8", "surrogateescape"), key)
     except ConfigError as error:
         raise UsageError(f"{key}: not a list: {error.message}") from None
+    if len(parsed) != 1:
+        raise UsageError(f"{key}: not a list: something stands behind it")
+    return parsed["value"]

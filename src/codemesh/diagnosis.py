@@ -71,7 +71,7 @@ def _findings(home: str, sources: PassphraseSources) -> Iterator[Finding]:
     yield from _files(config)
     yield from _unfinished(config)
     records: dict[str, dict[str, Record]] = {}
-    for name in store_paths(config):
+    for name in {*store_paths(config), choose(config)}:
         backend = open_backend(config, name, sources)
         yield from _leftovers(backend)
         finding = _unreadable(backend, records)
@@ -106,6 +106,10 @@ def _folders(home: str) -> Iterator[Finding]:
 def _files(config: Config) -> Iterator[Finding]:
     for path in store_paths(config).values():
         yield from _permissions(PrivateFile(path), EXPOSED)
+    state = os.path.join(config.home, "state")
+    for name in _listed(state):
+        if name.endswith(".json"):
+            yield from _permissions(PrivateFile(os.path.join(state, name)), "")
 
 
 def _permissions(file: PrivateFile, exposed: str) -> Iterator[Finding]:
@@ -169,7 +173,7 @@ def _strays(config: Config) -> Iterator[Finding]:
     stores = set(store_paths(config).values())
     stems = {(os.path.dirname(path), _stem(os.path.basename(path))) for path in stores}
     for beside, stem in sorted(stems):
-        for name in sorted(os.listdir(beside)) if os.path.isdir(beside) else []:
+        for name in _listed(beside):
             path = os.path.join(beside, name)
             if path in stores or not name.startswith(stem) or name[len(stem) :][:1].isalnum():
                 continue
@@ -182,6 +186,14 @@ def _strays(config: Config) -> Iterator[Finding]:
                 mend=file.tighten if loose else None,
                 advice="Remove it once you do not need it.",
             )
+
+
+def _listed(path: str) -> list[str]:
+    """The names in a folder; none where it cannot be listed, which `_folders` tells."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
 
 
 def _stem(name: str) -> str:

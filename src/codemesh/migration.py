@@ -170,7 +170,7 @@ def _ends(store: Store, target: str, source: str | None) -> tuple[Backend, Backe
 def read_journal(config: Config) -> Journal | None:
     """What an unfinished migration was doing; None if there is none, or it is unreadable.
 
-    An unreadable journal loses only the default of `--from`.
+    Losing it costs only the default of `--from`; an unsafe one is refused.
     """
     try:
         raw = _journal_file(config).read()
@@ -180,10 +180,9 @@ def read_journal(config: Config) -> Journal | None:
     if not isinstance(entries, dict):
         return None
     source, target = entries.get("source"), entries.get("target")
-    known = {entry.name for entry in registry.lasting()}
-    if source not in known or target not in known:
+    if not isinstance(source, str) or not isinstance(target, str):
         return None
-    return Journal(str(source), str(target))
+    return Journal(source, target)
 
 
 def _journal_file(config: Config) -> PrivateFile:

@@ -223,7 +223,11 @@ def open_store(
 def load_config(home: str | None = None) -> Config:
     """Read config.toml and check all of it, the tables of the backends included."""
     config = configuration.load(home)
-    config.check_backends(registry.option_checks())
+    known = registry.option_checks()
+    config.check_backends(known)
+    for name in config.backend_tables():
+        if name not in known and name != config.backend:
+            _known_table(config, name)
     return config
 
 
@@ -260,6 +264,14 @@ def store_paths(config: Config) -> dict[str, str]:
     return paths
 
 
+def backends(config: Config) -> list[registry.Entry]:
+    """The backends that can be used here: those of the table, and a plug-in in use."""
+    known = registry.lasting()
+    if config.backend is not None and config.backend not in {entry.name for entry in known}:
+        known.append(_entry(config, config.backend))
+    return known
+
+
 def existing(config: Config) -> list[str]:
     """The backends whose store file is there, in the order of the table."""
     return [name for name, path in store_paths(config).items() if os.path.lexists(path)]
@@ -271,6 +283,15 @@ def open_backend(config: Config, name: str, passphrases: PassphraseSources) -> B
     options = config.backend_options(name, entry.options)
     context = Context(config.home, options, config.lock_timeout, passphrases.of(name, options))
     return registry.load(entry)(context)
+
+
+def _known_table(config: Config, name: str) -> None:
+    """Refuse a `[backends.NAME]` that no backend and no plug-in will ever read."""
+    try:
+        registry.find(name)
+    except ConfigError:
+        names = [f"backends.{entry.name}" for entry in registry.lasting()]
+        raise configuration.unknown_key(f"backends.{name}", names, config.path) from None
 
 
 def _entry(config: Config, name: str) -> registry.Entry:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from codemesh.errors import LockedError, UsageError
+from codemesh.errors import LockedError, UnsafeFileError, UsageError
 from codemesh.files.private import PrivateFile
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Passphrases:
         if VARIABLE in self._environ:
             return check(self._environ[VARIABLE], VARIABLE)
         if path := self._environ.get(FILE_VARIABLE):
-            raw = PrivateFile(os.path.abspath(path), limit=_READ_LIMIT).read()
+            raw = _read_file(path)
             if raw is None:
                 raise LockedError(f"{FILE_VARIABLE} names a file that is not there", where=path)
             return _decode(raw, path)
@@ -113,6 +113,14 @@ def _decode(raw: bytes, what: str) -> str:
     line_end = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
     # What is no UTF-8 becomes lone surrogates, which `check` refuses.
     return check(raw.removesuffix(line_end).decode("utf-8", "surrogateescape"), what)
+
+
+def _read_file(path: str) -> bytes | None:
+    try:
+        return PrivateFile(os.path.abspath(path), limit=_READ_LIMIT).read()
+    except UnsafeFileError as error:
+        error.hint = f"{FILE_VARIABLE} must name a file of yours alone: chmod 600 {path}"
+        raise
 
 
 def _read_fd(fd: int) -> bytes:

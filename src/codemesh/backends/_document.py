@@ -48,9 +48,9 @@ def check_records(value: object, what: str) -> dict[str, Record]:
     """Return `value` if it is an object of objects, otherwise raise DamagedError."""
     if not isinstance(value, dict):
         raise DamagedError(f"{what} is not an object")
-    for record in value.values():
+    for name, record in value.items():
         if not isinstance(record, dict):
-            raise DamagedError(f"an entry of {what} is not an object")
+            raise DamagedError(f"the entry {name} of {what} is not an object")
     return value
 
 

@@ -56,6 +56,7 @@ class StoreFile:
         """
         from codemesh.files.lock import FileLock
 
+        self._file.signature()  # refuses an unsafe file before a lock is made beside it
         folder.prepare(self._context.home)
         beside, name = os.path.split(self._file.real_path())
         if os.path.realpath(self._context.home) == os.path.realpath(beside):

@@ -91,7 +91,8 @@ def find(name: str) -> Entry:
 def load(entry: Entry) -> type[Backend]:
     """Import the class of a backend.
 
-    Raises BackendUnavailableError saying what to install if the import fails.
+    Raises BackendUnavailableError saying what to install if the import fails, or that a
+    plug-in names no backend.
     """
     from importlib import import_module
 
@@ -101,6 +102,10 @@ def load(entry: Entry) -> type[Backend]:
     except ImportError as error:
         raise BackendUnavailableError(
             f"the {entry.name} backend cannot be loaded: {error.name or 'a module'} is missing",
-            hint=entry.install,
+            hint=entry.install or f"Install the package that has {entry.path} again.",
+        ) from error
+    except (AttributeError, ValueError) as error:  # a ValueError for no module at all
+        raise BackendUnavailableError(
+            f"the {entry.name} backend cannot be loaded: {entry.path} names no backend"
         ) from error
     return backend

@@ -16,7 +16,7 @@ from codemesh.cli.options import Json, PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError, ConfigError
 from codemesh.migration import Options, Plan, Progress, Result
-from codemesh.store import existing, open_backend
+from codemesh.store import backends, existing, open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ _LONG = 200  # entries; below that a progress bar only flickers
 def list_backends(ctx: typer.Context, json: Json = False) -> None:
     """Show every kind of store, which one is in use, and what is known of each."""
     store = session_of(ctx).store()
-    found = [_describe(store, entry) for entry in registry.lasting()]
+    found = [_describe(store, entry) for entry in backends(store.config)]
     if json:
         terminal.out_json({"backends": found})
         return
@@ -56,10 +56,10 @@ def select(session: Session, name: str) -> None:
         raise ConfigError(f"the {name} backend keeps nothing; it is for tests")
     with session.config().lock():
         config = session.config()
-        left = [other for other in existing(config) if other != name]
+        left = {*existing(config), config.backend} - {name, None}
         configuration.set_value(config, "backend", name)
     session.say(f"Credentials are now kept in the {name} store.")
-    for other in left:
+    for other in sorted(filter(None, left)):
         session.say(
             f"What the {other} store has stays there. "
             f"To move it: codemesh migrate {name} --from {other}"
@@ -185,6 +185,10 @@ def _tell(session: Session, result: Result, *, overwrite: bool) -> None:
     count = len(_actions(planned, overwrite))
     if planned.source == planned.target:
         session.say(f"{planned.target} is the store already; there is nothing to move.")
+        return
+    if not count:
+        session.say(f"There was nothing left to move from {planned.source}.")
+        session.say(f"The store is now {planned.target}.")
         return
     moved = "1 credential" if count == 1 else f"{count} credentials"
     session.say(f"Moved {moved} from {planned.source} to {planned.target}, and read them back.")

@@ -34,28 +34,40 @@ def check(path: str) -> None:
             return
 
 
-def prepare(path: str) -> None:
-    """Make the folder ready for a private file.
+def ensure(path: str) -> None:
+    """See that there is a safe folder; make it if it is absent.
 
-    An absent one is made with mode 0700, and so is what is missing above it; each is
-    flushed, so that it survives a power cut. One that is there is checked as in
-    `check`, and set to 0700 when others may read or enter it. A second call does
-    nothing.
+    What is made is 0700, and so is what was missing above it; each is flushed, so that
+    it survives a power cut. One that is there is checked as in `check`, and keeps its
+    mode: others may have business there. A second call does nothing.
+
+    Raises:
+        UnsafeFileError: as in `check`.
+        StorageError: it cannot be made.
+
+    """
+    with Translated(path, "cannot be made ready for writing"):
+        try:
+            opened(path).close()
+        except FileNotFoundError:
+            system.make_folder(path)
+            opened(path).close()
+
+
+def prepare(path: str) -> None:
+    """Make a folder of codemesh's own ready: as `ensure`, and for our eyes only.
+
+    One that others may read or enter is set to 0700. A second call does nothing.
 
     Raises:
         UnsafeFileError: as in `check`.
         StorageError: it cannot be made, or does not keep its permissions.
 
     """
-    with Translated(path, "cannot be made ready for writing"):
-        try:
-            directory = opened(path)
-        except FileNotFoundError:
-            system.make_folder(path)
-            directory = opened(path)
-        with directory:
-            if any(problem.mendable for problem in of_folder(directory.facts())):
-                directory.restrict()
+    ensure(path)
+    with Translated(path, "cannot be made ready for writing"), opened(path) as directory:
+        if any(problem.mendable for problem in of_folder(directory.facts())):
+            directory.restrict()
 
 
 def problems(path: str) -> list[Problem]:
@@ -136,4 +148,4 @@ def _inspected(path: str) -> list[Problem]:
         return of_folder(directory.facts())
 
 
-__all__ = ["check", "opened", "prepare", "problems", "tighten"]
+__all__ = ["check", "ensure", "opened", "prepare", "problems", "tighten"]

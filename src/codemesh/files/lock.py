@@ -57,7 +57,7 @@ class FileLock:
 
     def __enter__(self) -> Self:
         with Translated(self.path, "cannot be locked"):
-            folder.prepare(os.path.dirname(self.path) or ".")
+            folder.ensure(os.path.dirname(self.path) or ".")
             fd = self._acquire()
         self._fd, self._pid = fd, os.getpid()
         return self

@@ -70,7 +70,7 @@ class PrivateFile:
     def replace(self, data: bytes) -> None:
         """Make `data` the whole content. The caller holds the lock.
 
-        The folder is made ready first. A file that `read` would refuse is not replaced
+        The folder is made if it is absent. A file that `read` would refuse is not replaced
         either. The new file is 0600, whatever the umask. After an error other than
         NotDurableError, the old content is in place and no other file is left; after a
         kill one may be, and the next call removes it. Nothing is ever copied over the
@@ -86,9 +86,7 @@ class PrivateFile:
 
             if len(data) > self.limit:
                 raise self._too_large("what is to be saved")
-            # The folder behind a link is checked, but keeps its mode: it is no folder
-            # of ours, and others may have business there.
-            folder.prepare(os.path.dirname(self.path) or ".")
+            folder.ensure(os.path.dirname(self.path) or ".")
             directory, name = self._open_folder()
             with directory:
                 self._judge(directory.look(name))
