@@ -120,7 +120,7 @@ def test_new_sealings_share_nothing() -> None:
     """A new wrap has a new salt always, and a new id and data key unless they are given."""
     new = _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
     kept = _vault.new_sealing(
-        PASSPHRASE, PROFILES["floor"], id=sealing().id, data_key=sealing().data_key
+        PASSPHRASE, PROFILES["floor"], store_id=sealing().id, data_key=sealing().data_key
     )
 
     assert not set(new) & set(sealing())

@@ -113,7 +113,7 @@ def test_id_is_bound_to_the_wrap() -> None:
 def test_wrap_of_an_older_copy() -> None:
     """After a new passphrase that keeps the data key, the old passphrase's wrap is no use."""
     of = sealing()
-    renewed = _vault.new_sealing(OTHER, PROFILES["floor"], id=of.id, data_key=of.data_key)
+    renewed = _vault.new_sealing(OTHER, PROFILES["floor"], store_id=of.id, data_key=of.data_key)
     assert open_spliced(vault_of(renewed, 8), OTHER) == ENTRIES
 
     spliced = vault_of(renewed, 8)._replace(kdf=of.kdf, check=of.check, wrapped_key=of.wrapped_key)
@@ -126,7 +126,7 @@ def test_wrap_of_an_older_copy() -> None:
 def test_wraps_do_not_mix(part: str) -> None:
     """One part of the wrap of an older copy opens nothing under either passphrase."""
     of = sealing()
-    renewed = _vault.new_sealing(OTHER, PROFILES["floor"], id=of.id, data_key=of.data_key)
+    renewed = _vault.new_sealing(OTHER, PROFILES["floor"], store_id=of.id, data_key=of.data_key)
     spliced = vault_of(renewed, 8)._replace(**{part: getattr(of, part)})
 
     for passphrase in (PASSPHRASE, OTHER):
