@@ -160,11 +160,15 @@ def _copies(current: str, records: dict[str, dict[str, Record]]) -> Iterator[Fin
     for backend, others in records.items():
         copies = sorted(own.keys() & others.keys()) if backend != current else []
         for name in copies:
-            equal = "the same" if same(own[name], others[name]) else "another"
+            equal = same(own[name], others[name])
+            it = "the same" if equal else "another one of that name"
+            command = f"codemesh migrate {current} --from {backend}"
             yield Finding(
                 "copies",
-                f"{name} is in the {current} store, and {equal} content lies in {backend}",
-                advice=f"To have it once: codemesh migrate {current} --from {backend}",
+                f"{name} is in the {current} store, and {it} in the {backend} store",
+                advice=f"To have it once: {command}"
+                if equal
+                else f"To take the {backend} one instead: {command} --overwrite",
             )
 
 

@@ -127,7 +127,8 @@ def recover(ctx: typer.Context, yes: Yes = False) -> None:
         return
     aside = store.backend.restart(salvage.records)
     session.say(f"The damaged store is now {terminal.short_path(aside)}, for you alone to read.")
-    session.say(f"{_where(store)} has {_entries(salvage.records)}.")
+    now = f"has {_entries(salvage.records)}" if salvage.records else "is empty"
+    session.say(f"{_where(store)} {now}.")
 
 
 def _salvage(store: Store) -> Salvage:

@@ -137,6 +137,8 @@ def _custom_data(
     with_key: bool,
 ) -> dict[str, object]:
     data: dict[str, object] = {}
+    if with_key + sum(text.endswith("=-") for text in fields) > 1 and not _typing():
+        raise UsageError("standard input holds one secret, and several are to be read from it")
     for text in fields:
         field, equals, value = text.partition("=")
         if not field or not equals:
