@@ -23,9 +23,9 @@ lint: $(VENV)/.dev  ## Check style, formatting and which module may import which
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 
-types: $(VENV)/.dev  ## Check the types, as Linux and as Windows see them
+types: $(VENV)/.dev  ## Check the types: all as Linux sees them, the package as Windows does
 	$(MYPY)/linux --platform linux
-	$(MYPY)/win32 --platform win32
+	$(MYPY)/win32 --platform win32 src
 
 bench: $(VENV)/.dev  ## Measure what reading one credential costs
 	$(BIN)/python benchmarks/read_one.py

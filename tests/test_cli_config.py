@@ -33,6 +33,7 @@ UNKNOWN = {
     ),
 }
 WRONG = {
+    "[providers.local]\noauth = 5": "providers.local.oauth",
     'backend = "sqlite"': "plaintext, encrypted",
     'backend = "memory"': "memory",
     'backend = ""': "backend",

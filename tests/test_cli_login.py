@@ -89,7 +89,7 @@ def test_the_menu_refuses_what_it_does_not_have(cli: CommandLine, answer: str) -
 def test_a_key_can_be_pasted_by_with_key_too(cli: CommandLine) -> None:
     """With --with-key at a terminal the key is read there, and not shown."""
     with cli.at_terminal("auth", "login", "openai", "--with-key") as terminal:
-        terminal.answer("the API key:", "sk-typed")
+        terminal.answer("The API key:", "sk-typed")
         outcome = terminal.end()
 
     assert outcome.status == 0

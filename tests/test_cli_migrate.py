@@ -162,7 +162,9 @@ def test_a_conflict_is_refused_before_anything_changes(cli: CommandLine) -> None
 
     assert "  conflict   openai\n" in plan.stdout
     assert "  identical  google\n" in plan.stdout
-    assert_refused(outcome, 7, "these entries differ: openai", "--overwrite")
+    assert_refused(
+        outcome, 7, "these entries differ between plaintext and encrypted: openai", "--overwrite"
+    )
     assert tree(cli.folder) == before
 
 

@@ -112,7 +112,7 @@ def test_without_a_terminal_nothing_is_asked(cli: CommandLine, name: str) -> Non
 
     assert (outcome.status, outcome.stdout) == (question.missing, "")
     message = outcome.stderr[outcome.stderr.index("codemesh: ") :]
-    assert_message(message, "no terminal to ask at")
+    assert_message(message, "there is no terminal to ask at")
     assert tree(cli.folder) == before
 
 

@@ -143,6 +143,8 @@ def load(home: str | None = None) -> Config:
     write the file: it can name a command to run.
     """
     home = find_home() if home is None else home
+    if not os.path.isabs(home):
+        raise ConfigError(f"the folder {home} is a relative path", hint="Give an absolute one.")
     file = _file(path_of(home))
     raw = file.read()
     config = Config(home, {} if raw is None else parse(raw, file.path), raw)
@@ -247,12 +249,18 @@ def _check(config: Config) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"backends.{name} must be a table", where=config.path)
     for name, table in _table(config.tables, "providers").items():
-        if not isinstance(table, dict):
-            raise ConfigError(f"providers.{name} must be a table", where=config.path)
-        oauth = _table(table, "oauth")
-        _check_table(oauth, _OAUTH, f"providers.{name}.oauth.", config.path)
-        rest = {key: value for key, value in table.items() if key != "oauth"}
-        _check_table(rest, _PROVIDER, f"providers.{name}.", config.path)
+        _check_provider(name, table, config.path)
+
+
+def _check_provider(name: str, table: object, where: str) -> None:
+    if not isinstance(table, dict):
+        raise ConfigError(f"providers.{name} must be a table", where=where)
+    oauth = table.get("oauth", {})
+    if not isinstance(oauth, dict):
+        raise ConfigError(f"providers.{name}.oauth must be a table", where=where)
+    _check_table(oauth, _OAUTH, f"providers.{name}.oauth.", where)
+    rest = {key: value for key, value in table.items() if key != "oauth"}
+    _check_table(rest, _PROVIDER, f"providers.{name}.", where)
 
 
 def _check_table(

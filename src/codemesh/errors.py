@@ -112,8 +112,8 @@ class LockedError(CodemeshError):
 
     exit_code = 4
     default_hint = (
-        "Run it in a terminal, or give the passphrase with --passphrase-fd N, "
-        "CODEMESH_PASSPHRASE, CODEMESH_PASSPHRASE_FILE or passphrase_command."
+        "Run it in a terminal, or use --passphrase-fd N, CODEMESH_PASSPHRASE, "
+        "CODEMESH_PASSPHRASE_FILE or passphrase_command."
     )
 
 
@@ -180,9 +180,9 @@ class TooLargeError(RefusedError):
 class ConflictError(RefusedError):
     """An entry is not what it was expected to be; nothing was changed."""
 
-    def __init__(self, names: list[str], *, hint: str = "", where: str = "") -> None:
+    def __init__(self, names: list[str], *, between: str = "", hint: str = "") -> None:
         listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-        super().__init__(f"these entries differ: {listed}", hint=hint, where=where)
+        super().__init__(f"these entries differ{between}: {listed}", hint=hint)
         self.names = names
 
 

@@ -109,8 +109,8 @@ def migrate(
     if ends is None:
         return Result(Plan(target, target, [], [], []), switched=False, removed=False)
     one, other = ends
-    if one.records():  # everything is asked before the lock is taken
-        other.prepare()
+    if one.records() or other.status().exists:
+        other.prepare()  # everything is asked before the lock is taken
     with store.config.lock():
         return _move(load_config(store.config.home), one, other, options, progress)
 
@@ -202,15 +202,15 @@ def _compare(source: str, target: str, here: dict[str, Record], there: dict[str,
 
 
 def _conflict(planned: Plan, *, switched: bool) -> ConflictError:
-    error = ConflictError(planned.conflicts)
+    between = f" between {planned.source} and {planned.target}"
     if switched:
-        error.hint = (
+        hint = (
             f"{planned.target} is the store already, and keeps its own; "
             f"--overwrite takes those of {planned.source} instead."
         )
     else:
-        error.hint = f"Nothing was changed. --overwrite takes those of {planned.source}."
-    return error
+        hint = f"Nothing was changed. --overwrite takes those of {planned.source}."
+    return ConflictError(planned.conflicts, between=between, hint=hint)
 
 
 def _verify(target: Backend, records: dict[str, Record], progress: Progress) -> None:

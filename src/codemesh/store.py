@@ -74,7 +74,7 @@ class Store:
         """The entry that a name means.
 
         Without an account that is the provider's default account if it has one, else the
-        plain entry; an alias of a provider finds it too, and an exact name goes first.
+        plain entry. Each is looked for as it is spelled, then under the provider's aliases.
         Raises CredentialNotFoundError if none of them is there.
         """
         return self._find(name)[0]
@@ -217,7 +217,7 @@ def open_store(
     given a `prompt`. Raises ConfigError, and BackendUnavailableError.
     """
     sources = PassphraseSources(fd=passphrase_fd, environ=environ, prompt=prompt)
-    return Store(load_config(home), sources)
+    return Store(load_config(home or configuration.find_home(environ)), sources)
 
 
 def load_config(home: str | None = None) -> Config:

@@ -58,6 +58,10 @@ class SeenRevisions:
             and isinstance(entry.get("payload_salt_sha256"), str)
         }
 
+    def has_place(self) -> bool:
+        """Whether the state folder is there; who only reads does not make it."""
+        return os.path.isdir(os.path.dirname(self._file.path))
+
     def check(self, seen: Seen, vault: Vault) -> bool:
         """Whether the vault is newer than what was seen.
 

@@ -13,7 +13,7 @@ from codemesh.errors import DamagedError, NotAVaultError
 if TYPE_CHECKING:
     from codemesh.model import Record
 
-_OPENING = re.compile(r'("(?:[^"\\]|\\.)*")\s*:\s*(?=\{)')
+_OPENING = re.compile(r'("(?:[^"\\]|\\.){0,1530}")\s{0,9}:\s*(?=\{)')  # 255 escaped characters
 _UNREADABLE = "\ufffd"
 
 
@@ -42,6 +42,17 @@ def entries(raw: bytes) -> Salvage:
             records[name] = record
         position = end
     return Salvage(records, [name for name in lost if name not in records])
+
+
+def rest(raw: bytes) -> dict[str, object]:
+    """The top-level keys of others; none unless the file as a whole is still a JSON object."""
+    try:
+        document = _strictjson.loads(raw)
+    except DamagedError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {key: value for key, value in document.items() if key != "credentials"}
 
 
 def sealed(raw: bytes) -> bytes:

@@ -150,7 +150,7 @@ def _finite(digits: str) -> float:
 
 
 def _no_constant(_name: str) -> object:
-    raise DamagedError("NaN or Infinity, which JSON has not")
+    raise DamagedError("NaN or Infinity, which are not JSON")
 
 
 _decode = JSONDecoder(

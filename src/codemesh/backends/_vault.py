@@ -95,7 +95,7 @@ def unwrap(vault: Vault, root: bytes) -> bytes:
         context = _wrap_context(vault.id, vault.kdf)
         return AESGCM(wrap_key).decrypt(_NONCE, vault.wrapped_key, context)
     except InvalidTag:
-        raise WrapDamagedError("the sealed key of the store is damaged") from None
+        raise WrapDamagedError("the store is damaged: its sealed key does not open") from None
 
 
 def open_payload(vault: Vault, data_key: bytes) -> dict[str, dict[str, object]]:
@@ -109,18 +109,24 @@ def open_payload(vault: Vault, data_key: bytes) -> dict[str, dict[str, object]]:
     context = _payload_context(sealing_of(vault, data_key), vault.revision)
     key = _committed(data_key, vault.payload_salt, context, vault.commit)
     if key is None:
-        raise PayloadDamagedError("the payload does not belong to this key and header")
+        raise PayloadDamagedError(
+            "the store is damaged: the payload does not belong to this key and header"
+        )
     try:
         padded = AESGCM(key).decrypt(_NONCE, vault.data, None)
     except InvalidTag:
-        raise PayloadDamagedError("the payload is damaged") from None
+        raise PayloadDamagedError("the store is damaged: the payload does not open") from None
     inner = padded[4 : 4 + int.from_bytes(padded[:4], "big")]
     if _pad(inner) != padded:
-        raise PayloadDamagedError("the payload is not padded as it should be")
+        raise PayloadDamagedError(
+            "the store is damaged: the payload is not padded as it should be"
+        )
     try:
         document = _strictjson.loads_canonical(inner)
     except DamagedError as error:
-        raise PayloadDamagedError(f"the payload is damaged: {error.message}") from None
+        raise PayloadDamagedError(
+            f"the store is damaged: its payload is {error.message}"
+        ) from None
     return _entries(document)
 
 
@@ -263,10 +269,10 @@ def _pad(inner: bytes) -> bytes:
 def _entries(document: object) -> dict[str, dict[str, object]]:
     """The records of an authentic payload: `{"entries": {name: record}}`."""
     if not isinstance(document, dict) or list(document) != ["entries"]:
-        raise PayloadDamagedError("the payload is no set of entries")
+        raise PayloadDamagedError("the store is damaged: the payload is no set of entries")
     entries = document["entries"]
     if not isinstance(entries, dict):
-        raise PayloadDamagedError("the payload is no set of entries")
+        raise PayloadDamagedError("the store is damaged: the payload is no set of entries")
     if not all(1 <= len(name) <= _NAME_LIMIT for name in entries):
         raise PayloadDamagedError(f"a name in the payload has not 1 to {_NAME_LIMIT} characters")
     if not all(isinstance(record, dict) for record in entries.values()):

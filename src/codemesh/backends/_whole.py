@@ -61,7 +61,9 @@ class WholeDocumentBackend(Backend, Generic[Rest]):
         self.prepare()
         with self._lock():
             records, rest = self._load()
-            self._save(apply(records, puts, removes, expect), rest)
+            changed = apply(records, puts, removes, expect)
+            if puts or removes:
+                self._save(changed, rest)
 
     def retire(self, expect: Mapping[str, Record]) -> None:
         """Remove the entries, and the document unless something else is left in it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
-from codemesh.errors import ConflictError, CredentialNotFoundError
+from codemesh.errors import BackendUnavailableError, ConflictError, CredentialNotFoundError
 from codemesh.model import Record, check_entry_name
 
 if TYPE_CHECKING:
@@ -130,12 +130,13 @@ class Backend(ABC):
 
         All or nothing on a file; elsewhere each entry is old or new. Writing over an
         entry replaces it, and a second call with the same records leaves the same
-        entries. Limits are checked before the first write.
+        entries. A change of nothing does nothing. Limits are checked before the first write.
 
         Raises CredentialNotFoundError if an entry to remove is not there, UsageError if
         a name or record cannot be stored (see `check_entry_name`; a record is a JSON
-        object that nests at most 62 levels), and ConflictError if an entry named in `expect` is
-        not what stands there (None: not there). All are raised before anything changes.
+        object that nests at most 62 levels, as the document around it takes two), and
+        ConflictError if an entry named in `expect` is not what stands there (None: not
+        there). All are raised before anything changes.
         """
 
     @abstractmethod
@@ -181,13 +182,17 @@ class Backend(ABC):
         """
         return Salvage(self.records(), [])
 
-    def restart(self, records: Mapping[str, Record]) -> str:
+    def restart(self, records: Mapping[str, Record]) -> str:  # noqa: ARG002  a default answer
         """Set a damaged store aside as a private copy, and start anew with `records`.
 
         Returns where the copy lies. The copy is complete before the store is replaced,
-        so a kill in between leaves the damaged store in place.
+        so a kill in between leaves the damaged store in place. Raises
+        BackendUnavailableError where a store of this kind cannot be set aside.
         """
-        raise NotImplementedError
+        raise BackendUnavailableError(
+            f"a damaged {self.name} store cannot be set aside from here",
+            hint="Nothing was changed. Repair it with its own tools.",
+        )
 
 
 class Salvage(NamedTuple):

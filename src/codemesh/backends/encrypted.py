@@ -203,5 +203,6 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
 
     def _remember_if_free(self, vault: Vault) -> None:
         """As `_remember`, for a reader: a writer that holds the lock notes its own."""
-        with suppress(BusyError, StorageError, RefusedError), self._file.lock(timeout=0.0):
-            self._remember(vault)
+        if self._seen.has_place():
+            with suppress(BusyError, StorageError, RefusedError), self._file.lock(timeout=0.0):
+                self._remember(vault)

@@ -56,10 +56,13 @@ class PlaintextBackend(WholeDocumentBackend["dict[str, object]"]):
         return _salvage.entries(self._file.read_damaged())
 
     def restart(self, records: Mapping[str, Record]) -> str:
-        """Set the damaged file aside and write a new one."""
+        """Set the damaged file aside and write a new one, with what else is readable in it."""
+        from codemesh.backends import _salvage
+
         with self._lock():
+            rest = _salvage.rest(self._file.read_damaged())
             aside = self._file.set_aside()
-            self._save(dict(records), {})
+            self._save(dict(records), rest)
         return aside
 
     def _lock(self) -> FileLock:

@@ -108,4 +108,8 @@ def load(entry: Entry) -> type[Backend]:
         raise BackendUnavailableError(
             f"the {entry.name} backend cannot be loaded: {entry.path} names no backend"
         ) from error
+    except Exception as error:  # noqa: BLE001  a plug-in's code may raise anything at all
+        raise BackendUnavailableError(
+            f"the {entry.name} backend cannot be loaded: {module} raised {type(error).__name__}"
+        ) from None
     return backend

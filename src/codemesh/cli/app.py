@@ -45,7 +45,10 @@ def options(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
     passphrase_fd: PassphraseFd = None,
     version: Annotated[  # noqa: ARG001  its callback does the work
-        bool, typer.Option("--version", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Keep the credentials of AI providers in one store of your choice."""

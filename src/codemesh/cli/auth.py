@@ -11,7 +11,13 @@ from codemesh import model
 from codemesh.cli import listing, login, terminal, token
 from codemesh.cli.options import Json, Name, Yes
 from codemesh.cli.session import session_of
-from codemesh.errors import DamagedError, NewerVersionError, NotUnderstoodError, UsageError
+from codemesh.errors import (
+    DamagedError,
+    NewerVersionError,
+    NotUnderstoodError,
+    UsageError,
+    WrongPassphraseError,
+)
 from codemesh.secret import Secret
 
 if TYPE_CHECKING:
@@ -20,6 +26,11 @@ if TYPE_CHECKING:
     from codemesh.model import Record
     from codemesh.store import Store
 
+_WRONG = (
+    "If the passphrase is right, the header was altered, and nothing opens it: bring a copy "
+    "back, or move the file away and log in again."
+)
+
 app = typer.Typer(help="Log in, list, read and log out.", no_args_is_help=True)
 app.command("login")(login.login)
 
@@ -27,7 +38,7 @@ app.command("login")(login.login)
 @app.command("list")
 @app.command("status", hidden=True)
 def list_credentials(ctx: typer.Context, json: Json = False) -> None:
-    """Show every known provider and every credential: status, kind, expiry, source."""
+    """Show every provider and every credential."""
     session = session_of(ctx)
     store = session.store()
     rows = listing.rows(store.records(), session.environ, time.time())
@@ -75,7 +86,7 @@ def print_token(
         bool, typer.Option("--no-refresh", help="Print it as it is stored, expired or not.")
     ] = False,
 ) -> None:
-    """Print the secret of one credential, alone, on stdout."""
+    """Print one secret, alone, on stdout."""
     token.print_token(session_of(ctx), token.Request(name, field, not no_refresh))
 
 
@@ -107,12 +118,15 @@ def logout(
 
 @app.command()
 def recover(ctx: typer.Context, yes: Yes = False) -> None:
-    """Find a way out of a damaged store: set it aside, and keep what still parses."""
+    """Save what can be saved of a damaged store."""
     session = session_of(ctx)
     store = session.store()
     try:
         store.records()
     except NewerVersionError:
+        raise
+    except WrongPassphraseError as error:
+        error.hint = _WRONG
         raise
     except DamagedError as error:
         session.say(f"{error}")

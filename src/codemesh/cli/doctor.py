@@ -29,7 +29,7 @@ def doctor(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check permissions, owners, copies, leftovers and the configuration."""
+    """Find what is wrong, and mend what can be mended."""
     session = session_of(ctx)
     home = configuration.find_home()
     sources = PassphraseSources(fd=session.passphrase_fd, environ=session.environ)

@@ -47,7 +47,7 @@ def login(
         str | None, typer.Option(metavar="DATE", help="When it ends, such as 2027-01-31.")
     ] = None,
 ) -> None:
-    """Store the credential of a provider, over the one that may be there."""
+    """Store the credential of a provider."""
     session = session_of(ctx)
     fields = field or []
     label = None if label is None else model.check_typed(label, "the label")
@@ -61,7 +61,7 @@ def login(
         raise UsageError("--field belongs to --method custom")
     store = session.store()
     name, there = _entry(store, typed)
-    if there and not with_key and _typing() and not _may_replace(session, name):
+    if there and _asks(with_key=with_key or bool(fields)) and not _may_replace(session, name):
         return
     now = int(time.time())
     credential: Credential
@@ -93,10 +93,17 @@ def _entry(store: Store, typed: str) -> tuple[str, bool]:
 
 
 def _may_replace(session: Session, name: str) -> bool:
-    if terminal.confirm(f"{name} is there already. Replace it?", missing="confirm the replacing"):
+    if terminal.confirm(
+        f"{name} is there already. Replace it?", missing="pipe the key in with --with-key"
+    ):
         return True
     session.say("Nothing was changed.")
     return False
+
+
+def _asks(*, with_key: bool) -> bool:
+    """Whether somebody sits there: at stdin, or at the terminal that the key is asked at."""
+    return _typing() or (not with_key and terminal.can_ask())
 
 
 def _typing() -> bool:
@@ -107,7 +114,7 @@ def _menu() -> str:
     """Ask which provider; a number of the menu, or any name."""
     missing = "name the provider, as in: codemesh auth login openai --with-key"
     if not terminal.can_ask():
-        raise UsageError(f"no terminal to ask at: {missing}")
+        raise UsageError(f"there is no terminal to ask at; {missing}")
     for number, provider in enumerate(providers.TABLE, start=1):
         terminal.say(f"  {number}. {provider.name:<15} {provider.key_from}")
     answer = terminal.ask("Provider (number or name):", missing=missing).strip()

@@ -50,7 +50,9 @@ class Session:
         if store.chosen_now:
             where = terminal.short_path(store.status().where)
             self.say(f"First credential: the store is now {where} ({store.backend.name}).")
-            self.say("To keep it elsewhere: codemesh backend list, then codemesh migrate NAME")
+            self.say(
+                "To move it later: codemesh migrate NAME (for the names: codemesh backend list)"
+            )
 
 
 def session_of(ctx: typer.Context) -> Session:

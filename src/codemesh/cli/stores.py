@@ -31,7 +31,7 @@ _LONG = 200  # entries; below that a progress bar only flickers
 
 @app.command("list")
 def list_backends(ctx: typer.Context, json: Json = False) -> None:
-    """Show every kind of store, which one is in use, and what is known of each."""
+    """Show every kind of store, and the one in use."""
     store = session_of(ctx).store()
     found = [_describe(store, entry) for entry in backends(store.config)]
     if json:
@@ -45,7 +45,7 @@ def list_backends(ctx: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def use(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The backend.")]) -> None:
-    """Keep credentials in another store from now on; nothing is moved."""
+    """Use another store from now on; nothing moves."""
     session = session_of(ctx)
     select(session, name)
 
@@ -109,7 +109,7 @@ def migrate(
     passphrase_fd: PassphraseFd = None,
     json: Json = False,
 ) -> None:
-    """Move every credential to another store, and use that one from now on."""
+    """Move every credential to another store."""
     session = session_of(ctx)
     if passphrase_fd is not None:
         session.passphrase_fd = passphrase_fd
@@ -191,7 +191,9 @@ def _tell(session: Session, result: Result, *, overwrite: bool) -> None:
         session.say(f"The store is now {planned.target}.")
         return
     moved = "1 credential" if count == 1 else f"{count} credentials"
-    session.say(f"Moved {moved} from {planned.source} to {planned.target}, and read them back.")
+    session.say(
+        f"Moved {moved} from {planned.source} to {planned.target}, each read back and compared."
+    )
     session.say(f"The store is now {planned.target}.")
     if not result.removed:
         session.say(f"The {planned.source} store still has them.")

@@ -120,12 +120,12 @@ def ask(question: str, *, missing: str) -> str:
             screen.flush()
             line = source.readline()
     except OSError:
-        raise UsageError(f"no terminal to ask at: {missing}") from None
+        raise UsageError(f"there is no terminal to ask at; {missing}") from None
     except UnicodeDecodeError:
         raise UsageError("the answer is not UTF-8 text") from None
     if not line:
         say("")  # the message starts on a line of its own
-        raise UsageError(f"the input ended: {missing}")
+        raise UsageError(f"the input ended; {missing}")
     return line.rstrip("\r\n")
 
 
@@ -138,7 +138,7 @@ def ask_secret(question: str, *, missing: str, ended: type[CodemeshError] = Usag
     import warnings
 
     if not can_ask():
-        raise UsageError(f"no terminal to ask at: {missing}")
+        raise UsageError(f"there is no terminal to ask at; {missing}")
     with warnings.catch_warnings():
         # Without this, getpass would read with echo where it cannot turn it off.
         warnings.simplefilter("error", getpass.GetPassWarning)
@@ -146,7 +146,7 @@ def ask_secret(question: str, *, missing: str, ended: type[CodemeshError] = Usag
             return getpass.getpass(clean(question) + " ")
         except EOFError:
             say("")
-            raise ended(f"the input ended: {missing}") from None
+            raise ended(f"the input ended; {missing}") from None
         except getpass.GetPassWarning:
             raise UsageError("the terminal cannot hide what is typed") from None
         except UnicodeDecodeError:
@@ -164,7 +164,7 @@ def read_secret(what: str) -> str:
     if sys.stdin is None:
         raise UsageError(f"standard input is closed: {what} was expected there")
     if sys.stdin.isatty():
-        return ask_secret(f"{what}:", missing=what)
+        return ask_secret(f"{what[:1].upper()}{what[1:]}:", missing=f"{what} is missing")
     try:
         raw = sys.stdin.buffer.read(_INPUT_LIMIT + 1)
         text = raw.decode()
@@ -186,10 +186,12 @@ def ask_passphrase(*, new: bool, attempt: int) -> str:
         raise LockedError("the store needs its passphrase, and there is no terminal to ask at")
     if not new:
         question = "Passphrase:" if attempt == 1 else "Wrong passphrase. Try again:"
-        return ask_secret(question, missing="the passphrase", ended=LockedError)
+        return ask_secret(question, missing="the passphrase is missing", ended=LockedError)
     say("The encrypted store is new. Without its passphrase nobody can open it, you included.")
-    first = ask_secret("New passphrase:", missing="the passphrase", ended=LockedError)
-    if first != ask_secret("The same again:", missing="the passphrase", ended=LockedError):
+    first = ask_secret("New passphrase:", missing="the passphrase is missing", ended=LockedError)
+    if first != ask_secret(
+        "The same again:", missing="the passphrase is missing", ended=LockedError
+    ):
         raise UsageError("the two passphrases are not the same", hint="Nothing was changed.")
     return first
 

@@ -1,0 +1,222 @@
+"""The contract of `backends/base.py`: other processes, threads and kills, on every backend."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from codemesh.backends.base import same
+from codemesh.errors import CredentialNotFoundError
+from support import api_key
+
+if TYPE_CHECKING:
+    from codemesh.model import Record
+    from support import Bench
+
+WRITERS = 16
+
+
+def test_sixteen_writers_lose_nothing(bench: Bench) -> None:
+    """Sixteen writers at once, each with one entry, and every entry is there."""
+    bench.open().put("first", api_key("first"))
+    expected = {f"w{number}": api_key(f"v{number}") for number in range(WRITERS)}
+
+    if bench.entry.lasting:
+        _write_in_processes(bench)
+    else:
+        _write_in_threads(bench)
+
+    assert same(bench.open().records(), {"first": api_key("first"), **expected})
+
+
+def _write_in_processes(bench: Bench) -> None:
+    workers = [bench.start("put", f"w{number}", f"v{number}") for number in range(WRITERS)]
+    for worker in workers:
+        assert worker.said() == "ready"
+    for worker in workers:
+        worker.go()
+    for worker in workers:
+        worker.end()
+
+
+def _write_in_threads(bench: Bench) -> None:
+    barrier = threading.Barrier(WRITERS)
+
+    def write(number: int) -> None:
+        backend = bench.open()
+        backend.prepare()
+        barrier.wait()
+        backend.put(f"w{number}", api_key(f"v{number}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_share_one_opened_store(bench: Bench) -> None:
+    """Threads that write through one opened store lose nothing."""
+    backend = bench.filled({"first": api_key("first")})
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        barrier.wait()
+        backend.put(f"t{number}", api_key(f"v{number}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert backend.names() == sorted(["first", *(f"t{number}" for number in range(8))])
+
+
+def test_first_write_is_raced(bench: Bench) -> None:
+    """Two openings that both prepared the first write of a store both succeed."""
+    one, other = bench.open(), bench.open()
+    one.prepare()
+    other.prepare()
+
+    one.put("one", api_key("1"))
+    other.put("other", api_key("2"))
+
+    assert one.names() == other.names() == bench.open().names() == ["one", "other"]
+
+
+def test_readers_never_see_a_torn_store(bench: Bench) -> None:
+    """Beside a writer, a reader sees all of one batch or all of the next, and no error."""
+    names = [f"entry{number}" for number in range(50)]
+    writer, reader = bench.filled(dict.fromkeys(names, api_key("0"))), bench.open()
+    done = threading.Event()
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for number in range(1, 30):
+                writer.change(dict.fromkeys(names, api_key(str(number))))
+        except BaseException as error:  # noqa: BLE001  raised in the test, below
+            failed.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    seen: list[list[Record]] = []
+    while not done.is_set():
+        seen.append(list(reader.records().values()))
+    thread.join()
+
+    assert failed == []
+    assert all(len(batch) == 50 and all(map(batch[0].__eq__, batch)) for batch in seen)
+
+
+def test_reader_beside_a_retirement(bench: Bench) -> None:
+    """A reader beside a store that goes and comes finds the entry or misses it, no more."""
+    writer, reader = bench.filled({"a": api_key("1")}), bench.open()
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for _ in range(5):
+                writer.retire({"a": api_key("1")})
+                writer.put("a", api_key("1"))
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not done.is_set():
+        try:
+            assert same(reader.get("a"), api_key("1"))
+        except CredentialNotFoundError:
+            continue
+    thread.join()
+
+    assert same(reader.get("a"), api_key("1"))
+
+
+def test_interrupted_writer_leaves_a_whole_store(bench: Bench) -> None:
+    """Ctrl-C in the middle of writes leaves one whole batch, no debris and a free lock."""
+    names = [f"entry{number}" for number in range(20)]
+    bench.open().change(dict.fromkeys(names, api_key("0")))
+    worker = bench.start("put-for-ever", *names)
+    assert worker.said() == "ready"
+
+    worker.process.send_signal(signal.SIGINT)
+
+    assert worker.end().strip() == "interrupted"
+    records = list(bench.open().records().values())
+    assert len(records) == 20
+    assert all(same(record, records[0]) for record in records)
+    assert bench.open().leftovers() == []
+    bench.open().put("after", api_key("after"))
+
+
+@pytest.mark.parametrize("time", range(3))
+def test_killed_writer_leaves_a_whole_store(bench: Bench, time: int) -> None:
+    """SIGKILL in the middle of writes leaves one whole batch and a free lock."""
+    del time
+    names = [f"entry{number}" for number in range(20)]
+    bench.open().change(dict.fromkeys(names, api_key("0")))
+    worker = bench.start("put-for-ever", *names)
+    assert worker.said() == "ready"
+
+    worker.kill()
+
+    records = list(bench.open().records().values())
+    assert len(records) == 20
+    assert all(same(record, records[0]) for record in records)
+    bench.open().put("after", api_key("after"))
+
+
+def test_leftovers_of_a_killed_writer(bench: Bench) -> None:
+    """What a killed write left is listed, does no harm, and is swept, once or twice."""
+    if not bench.entry.file:
+        pytest.skip("this store leaves nothing behind")
+    bench.open().put("openai", api_key("old"))
+    before = bench.raw()
+    worker = bench.start("die-in-write", "openai")
+    worker.process.wait(timeout=60)
+    worker.kill()
+    backend = bench.open()
+
+    found = backend.leftovers()
+
+    assert len(found) == 1
+    assert bench.raw() == before
+    assert same(backend.records(), {"openai": api_key("old")})
+    backend.sweep()
+    backend.sweep()
+    assert backend.leftovers() == []
+    assert bench.raw() == before
+
+
+def test_next_write_clears_leftovers(bench: Bench) -> None:
+    """The next write after a killed one removes what that one left."""
+    if not bench.entry.file:
+        pytest.skip("this store leaves nothing behind")
+    bench.open().put("openai", api_key("old"))
+    worker = bench.start("die-in-write", "openai")
+    worker.process.wait(timeout=60)
+    worker.kill()
+
+    bench.open().put("openai", api_key("new"))
+
+    assert bench.open().leftovers() == []
+    assert same(bench.open().records(), {"openai": api_key("new")})
+
+
+def test_sweep_of_nothing(bench: Bench) -> None:
+    """Sweeping a store that has no leftovers changes nothing."""
+    backend = bench.filled({"a": api_key("1")})
+    before = bench.raw()
+
+    backend.sweep()
+
+    assert backend.leftovers() == []
+    assert bench.raw() == before
