@@ -33,7 +33,9 @@ carries a secret: messages are built from paths, entry names and field names alo
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+TYPE_CHECKING = False  # typing's own would load it, for annotations alone
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 _LISTED = 5  # names in one message
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
 
 from codemesh.errors import CodemeshError
 
@@ -24,8 +23,10 @@ def run() -> None:
     status = main(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            with suppress(OSError, ValueError):  # what could not be written was said already
+            try:
                 stream.flush()
+            except (OSError, ValueError):
+                continue  # what could not be written was said already
     # All is written and every lock is the kernel's: the interpreter's own end would only
     # take time, a sixth of what reading one credential costs.
     os._exit(status)

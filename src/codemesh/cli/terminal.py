@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal, TextIO
-
 from codemesh.errors import CodemeshError, LockedError, StorageError, UsageError
+
+TYPE_CHECKING = False  # typing's own would load it, for annotations alone
+if TYPE_CHECKING:
+    from typing import Literal, TextIO
 
 _NOT_THE_STORE = "The store is not concerned."
 _INPUT_LIMIT = 2**20  # bytes read from a pipe that should hold one secret
