@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+
 from codemesh.errors import CodemeshError, LockedError, StorageError, UsageError
 
 TYPE_CHECKING = False  # typing's own would load it, for annotations alone
