@@ -19,7 +19,7 @@ from codemesh.backends import registry
 from codemesh.backends.base import same
 from codemesh.errors import ConfigError, ConflictError, StorageError
 from codemesh.files.private import PrivateFile
-from codemesh.store import choose, load_config, open_backend
+from codemesh.store import choose, open_backend
 
 if TYPE_CHECKING:
     from codemesh.backends.base import Backend
@@ -62,7 +62,7 @@ class Result(NamedTuple):
 
     plan: Plan
     switched: bool
-    """Whether config.toml names the target now and named another store before."""
+    """Whether config.toml names the target now and named the source before."""
 
     removed: bool
     """Whether the source has lost the entries."""
@@ -96,7 +96,7 @@ def migrate(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Move every entry to the target, and make it the store.
+    """Move every entry to the target, and make it the store if the source was.
 
     A second call does nothing, and one after a kill at any point finishes the first.
     `progress` is called with a phase, a count and the total. Raises ConflictError if
@@ -105,14 +105,20 @@ def migrate(
     """
     options = options or Options()
     progress = progress or _silent
-    ends = _ends(store, target, source)
-    if ends is None:
-        return Result(Plan(target, target, [], [], []), switched=False, removed=False)
-    one, other = ends
-    if one.records() or other.status().exists:
-        other.prepare()  # everything is asked before the lock is taken
-    with store.config.lock():
-        return _move(load_config(store.config.home), one, other, options, progress)
+    while True:
+        ends = _ends(store, target, source)
+        if ends is None:
+            return Result(Plan(target, target, [], [], []), switched=False, removed=False)
+        one, other = ends
+        if one.records() or other.status().exists:
+            other.prepare()  # everything is asked before the lock is taken
+        with store.config.lock():
+            stale = store.config.changed()
+            if not stale:
+                result = _move(store.config, one, other, options, progress)
+        store.reload()
+        if not stale:  # otherwise somebody chose another store: the ends may be others
+            return result
 
 
 def _silent(phase: str, done: int, total: int) -> None:
@@ -139,13 +145,15 @@ def _move(
         # the disk's word that they will stay.
         other.change(records)
     _verify(other, records, progress)
-    if before != other.name:
+    # A third store that is in use stays so: what it holds must not vanish from view.
+    switched = before == one.name
+    if switched:
         configuration.set_value(config, "backend", other.name)
     if not options.keep:
         progress("remove", 0, len(records))
         one.retire(records)
     journal.remove()
-    return Result(planned, switched=before != other.name, removed=not options.keep)
+    return Result(planned, switched, removed=not options.keep)
 
 
 def _ends(store: Store, target: str, source: str | None) -> tuple[Backend, Backend] | None:

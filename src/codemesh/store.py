@@ -60,6 +60,11 @@ class Store:
         """Where the credentials are; asks for nothing."""
         return self._backend.status()
 
+    def reload(self) -> None:
+        """Read config.toml again, and open the store that it names now."""
+        self.config = load_config(self.config.home)
+        self._backend = open_backend(self.config, choose(self.config), self.passphrases)
+
     # -- reading ---------------------------------------------------------------------
 
     def names(self) -> list[str]:
@@ -130,8 +135,7 @@ class Store:
                     self._settle()
                     action(self._backend)
                     return
-            self.config = load_config(self.config.home)
-            self._backend = open_backend(self.config, choose(self.config), self.passphrases)
+            self.reload()
 
     def _settle(self) -> None:
         """Write the first choice of a backend to config.toml, once; the lock is held."""

@@ -129,7 +129,7 @@ def migrate(
             | {"dry_run": False, "switched": result.switched, "source_removed": result.removed}
         )
     else:
-        _tell(session, result, overwrite=overwrite)
+        _tell(session, store, result)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _progress(session: Session) -> Iterator[Progress]:
         yield step
 
 
-def _actions(planned: Plan, overwrite: bool) -> dict[str, str]:
+def _actions(planned: Plan, *, overwrite: bool) -> dict[str, str]:
     differing = "overwrite" if overwrite else "conflict"
     return (
         dict.fromkeys(planned.moves, "move")
@@ -168,32 +168,32 @@ def _as_json(planned: Plan, overwrite: bool) -> dict[str, object]:
         "to": planned.target,
         "entries": [
             {"name": name, "action": action}
-            for name, action in sorted(_actions(planned, overwrite).items())
+            for name, action in sorted(_actions(planned, overwrite=overwrite).items())
         ],
     }
 
 
 def _show_plan(planned: Plan, *, overwrite: bool) -> None:
     terminal.show(f"From {planned.source} to {planned.target}:")
-    for name, action in sorted(_actions(planned, overwrite).items()):
+    for name, action in sorted(_actions(planned, overwrite=overwrite).items()):
         terminal.show(f"  {action:<10} {terminal.clean(name)}")
     terminal.show("Nothing was changed.")
 
 
-def _tell(session: Session, result: Result, *, overwrite: bool) -> None:
+def _tell(session: Session, store: Store, result: Result) -> None:
     planned = result.plan
-    count = len(_actions(planned, overwrite))
+    count = len(_actions(planned, overwrite=False))
     if planned.source == planned.target:
         session.say(f"{planned.target} is the store already; there is nothing to move.")
         return
     if not count:
         session.say(f"There was nothing left to move from {planned.source}.")
-        session.say(f"The store is now {planned.target}.")
+        session.say(f"The store is now {store.backend.name}.")
         return
     moved = "1 credential" if count == 1 else f"{count} credentials"
     session.say(
         f"Moved {moved} from {planned.source} to {planned.target}, each read back and compared."
     )
-    session.say(f"The store is now {planned.target}.")
+    session.say(f"The store is now {store.backend.name}.")
     if not result.removed:
         session.say(f"The {planned.source} store still has them.")
