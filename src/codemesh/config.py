@@ -127,7 +127,11 @@ def find_home(environ: Mapping[str, str] | None = None) -> str:
                 hint="Give an absolute one: the current directory decides nothing here.",
             )
         raise ConfigError("no home directory was found", hint=f"Set {HOME_VARIABLE}.")
-    return os.path.normpath(home)
+    home = os.path.normpath(home)
+    if os.path.dirname(home) == home:
+        # The home folder is made private, and that one is everybody's.
+        raise ConfigError(f"{HOME_VARIABLE} is the root folder", hint="Name a folder of its own.")
+    return home
 
 
 def path_of(home: str) -> str:
@@ -162,6 +166,8 @@ def parse(raw: bytes, where: str) -> dict[str, object]:
         raise ConfigError("is not UTF-8 text", where=where) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", where=where) from None
+    except ValueError:  # of Python's int, which the reader lets through
+        raise ConfigError("holds a number with too many digits", where=where) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", where=where) from None
 
@@ -180,24 +186,31 @@ def set_value(
     is no value, and then changes nothing.
     """
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     file = _file(config.path)
     raw = file.read() or b""
     parse(raw, config.path)
-    document = tomlkit.parse(raw.decode())
     *parents, last = key.split(".")
     if not all([*parents, last]):
         raise ConfigError(f"{key or 'an empty text'} is no key", hint="Such as lock_timeout.")
-    table: object = document
-    for parent in parents:
-        table = table.setdefault(parent, tomlkit.table()) if isinstance(table, dict) else None
-    if not isinstance(table, dict) or isinstance(table.get(last), dict):
-        raise ConfigError(f"{key} is not a single value", where=config.path)
-    table[last] = value
     try:
+        document = tomlkit.parse(raw.decode())
+        table: object = document
+        for parent in parents:
+            table = table.setdefault(parent, tomlkit.table()) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or isinstance(table.get(last), dict):
+            raise ConfigError(f"{key} is not a single value", where=config.path)
+        table[last] = value
         changed = tomlkit.dumps(document).encode()
     except UnicodeEncodeError:
         raise ConfigError("the key or the value is not UTF-8 text", where=config.path) from None
+    except (TOMLKitError, ValueError):  # a ValueError for a table within an inline one
+        raise ConfigError(
+            f"{key} cannot be set in a file of this form",
+            hint="Nothing was changed. Edit it by hand.",
+            where=config.path,
+        ) from None
     result = Config(config.home, parse(changed, config.path), changed)
     _check(result)
     result.check_backends(backends or {})

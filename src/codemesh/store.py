@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from codemesh import config as configuration
 from codemesh import model
@@ -18,6 +18,7 @@ from codemesh.errors import (
     ConfigError,
     CredentialNotFoundError,
     LoginRequiredError,
+    NotDurableError,
     NotUnderstoodError,
 )
 from codemesh.providers import table as providers
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from codemesh.model import Credential, Record
     from codemesh.secret import Secret
     from codemesh.unlock import Prompt
+
+Found = TypeVar("Found")
 
 FIRST_CHOICE = "plaintext"
 """The store of the first write when nothing says otherwise: the Rust program's file."""
@@ -69,11 +72,11 @@ class Store:
 
     def names(self) -> list[str]:
         """The names of all entries, sorted."""
-        return self._backend.names()
+        return self._read(lambda backend: backend.names())
 
     def records(self) -> dict[str, Record]:
         """Every record by its name, those of unknown kinds too."""
-        return self._backend.records()
+        return self._read(lambda backend: backend.records())
 
     def resolve(self, name: str) -> str:
         """The entry that a name means.
@@ -82,7 +85,7 @@ class Store:
         plain entry. Each is looked for as it is spelled, then under the provider's aliases.
         Raises CredentialNotFoundError if none of them is there.
         """
-        return self._find(name)[0]
+        return self._read(lambda backend: self._find(backend, name))[0]
 
     def get(self, name: str) -> Credential:
         """The credential that a name means; see `resolve`.
@@ -90,7 +93,7 @@ class Store:
         Raises CredentialNotFoundError, and NotUnderstoodError for a record of a kind
         that is unknown here.
         """
-        entry, record = self._find(name)
+        entry, record = self._read(lambda backend: self._find(backend, name))
         try:
             return model.parse_record(record)
         except NotUnderstoodError as error:
@@ -137,10 +140,31 @@ class Store:
                     return
             self.reload()
 
+    def _read(self, action: Callable[[Backend], Found]) -> Found:
+        """What one reading finds. If that is nothing, it may have come too late.
+
+        A migration empties its source after the switch, so whoever came in before looks
+        again in the store that config.toml names by then.
+        """
+        while True:
+            try:
+                found = action(self._backend)
+            except CredentialNotFoundError:
+                if not self.config.changed():
+                    raise
+            else:
+                if found or not self.config.changed():
+                    return found
+            self.reload()
+
     def _settle(self) -> None:
         """Write the first choice of a backend to config.toml, once; the lock is held."""
         if self.config.backend is None and not existing(self.config):
-            self.config = configuration.set_value(self.config, "backend", self._backend.name)
+            try:
+                self.config = configuration.set_value(self.config, "backend", self._backend.name)
+            except NotDurableError as error:
+                error.hint = "Only the choice of a store is saved. Run the command again."
+                raise
             self.chosen_now = True
 
     def new_entry(self, name: str) -> str:
@@ -149,10 +173,10 @@ class Store:
         default = self.config.account(provider) if account is None else None
         return name if default is None else f"{name}/{default}"
 
-    def _find(self, name: str) -> tuple[str, Record]:
+    def _find(self, backend: Backend, name: str) -> tuple[str, Record]:
         for candidate in self._candidates(name):
             try:
-                return candidate, self._backend.get(candidate)
+                return candidate, backend.get(candidate)
             except CredentialNotFoundError:
                 continue
         raise CredentialNotFoundError(name)

@@ -1,9 +1,9 @@
 """The only code that opens a store file: private, locked, bounded, replaced atomically.
 
 Readers take no lock, because a file is replaced in one step. Writers hold a lock of its
-own, which is never deleted: in the `state` folder of the home for a file that lies
-there, and beside the file for one that lies elsewhere, so that two homes that share a
-file also share its lock.
+own, which is never deleted: in the `state` folder of the home that the file lies in, be
+it ours or another one, and beside a file that lies in none, so that two homes that share
+a file also share its lock.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class StoreFile:
         beside, name = os.path.split(self._file.real_path())
         if os.path.realpath(self._context.home) == os.path.realpath(beside):
             path = os.path.join(self._context.home, "state", f"{name}.lock")
+        elif os.path.lexists(os.path.join(beside, "state", "config.lock")):
+            path = os.path.join(beside, "state", f"{name}.lock")  # the home of somebody else
         else:
             path = os.path.join(beside, f".{name}.lock")
         wait = self._context.lock_timeout if timeout is None else timeout
@@ -89,9 +91,11 @@ class StoreFile:
         Nothing is overwritten: a second call makes a second copy. The caller holds the
         lock.
         """
+        from codemesh.files._saving import ASIDE
+
         raw = self.read_damaged()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        base = f"{self._file.real_path()}.damaged-{stamp}"
+        base = f"{self._file.real_path()}.{ASIDE}{stamp}"
         path, number = base, 1
         while os.path.lexists(path):
             number += 1

@@ -15,6 +15,7 @@ from codemesh.errors import (
     DamagedError,
     NewerVersionError,
     NotUnderstoodError,
+    RefusedError,
     UsageError,
     WrongPassphraseError,
 )
@@ -139,7 +140,13 @@ def recover(ctx: typer.Context, yes: Yes = False) -> None:
     if not yes and not terminal.confirm(question, missing="confirm with --yes"):
         session.say("Nothing was changed.")
         return
-    aside = store.backend.restart(salvage.records)
+    with store.config.lock():
+        if store.config.changed() or _salvage(store) != salvage:
+            raise RefusedError(
+                "the store was changed while the question stood",
+                hint="Nothing was recovered. Run it again to see how it is now.",
+            )
+        aside = store.backend.restart(salvage.records)
     session.say(f"The damaged store is now {terminal.short_path(aside)}, for you alone to read.")
     now = f"has {_entries(salvage.records)}" if salvage.records else "is empty"
     session.say(f"{_where(store)} {now}.")

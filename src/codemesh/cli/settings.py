@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.cli import stores, terminal
 from codemesh.cli.session import session_of
+from codemesh.store import store_paths
 
 app = typer.Typer(help="See and change config.toml.", no_args_is_help=True)
 
@@ -46,5 +48,10 @@ def set_value(
     config = session.config()
     with config.lock():
         parsed = configuration.parse_argument(key, value)
-        configuration.set_value(config, key, parsed, registry.option_checks())
+        changed = configuration.set_value(config, key, parsed, registry.option_checks())
     session.say(f"{key} is set in {terminal.short_path(config.path)}.")
+    paths = store_paths(changed)
+    for name, path in store_paths(config).items():
+        if path != paths[name] and os.path.lexists(path):
+            here, there = terminal.short_path(path), terminal.short_path(paths[name])
+            session.say(f"What {here} has stays there. To keep using it, move it to {there}.")

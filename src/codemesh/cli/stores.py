@@ -135,13 +135,15 @@ def migrate(
 @contextmanager
 def _progress(session: Session) -> Iterator[Progress]:
     """A progress bar on the terminal, for migrations that are long enough to want one."""
+    # Nothing else may get it: a stream that takes no more must not stop a migration.
+    watched = not session.quiet and sys.stderr is not None and sys.stderr.isatty()
     with ExitStack() as stack:
         advance: Callable[[int], None] | None = None
         shown = 0
 
         def step(phase: str, done: int, total: int) -> None:
             nonlocal advance, shown
-            if session.quiet or total < _LONG or phase != "verify":
+            if not watched or total < _LONG or phase != "verify":
                 return
             if advance is None:
                 bar = typer.progressbar(length=total, label="Reading back", file=sys.stderr)

@@ -16,6 +16,9 @@ from codemesh.files.problem import of_file, refuse
 _RANDOM = 8  # bytes, twice as many hex digits
 _HEX = frozenset("0123456789abcdef")
 
+ASIDE = "damaged-"
+"""How the name of a copy goes on after the name of its file and a dot."""
+
 
 def put(directory: system.Directory, name: str, data: bytes) -> None:
     """Give `name` the content `data`, or raise and leave everything as it was.
@@ -36,19 +39,33 @@ def put(directory: system.Directory, name: str, data: bytes) -> None:
 
 
 def temps(directory: system.Directory, name: str) -> list[str]:
-    """The new files of `name` that nobody finished, sorted: regular ones of ours."""
-    head, tail = f".{name}.", ".tmp"
-    length = len(head) + 2 * _RANDOM + len(tail)
+    """The new files of `name` that nobody finished, sorted: regular ones of ours.
+
+    Those of a copy that was being set aside too; the lock of `name` covers both.
+    """
     found = []
     for entry in directory.names():
-        if len(entry) != length or not (entry.startswith(head) and entry.endswith(tail)):
-            continue
-        if not _HEX.issuperset(entry[len(head) : -len(tail)]):
+        if not _of(name, entry):
             continue
         facts = directory.look(entry)
         if facts is not None and stat.S_ISREG(facts.st_mode) and not system.foreign(facts):
             found.append(entry)
     return sorted(found)
+
+
+def _of(name: str, entry: str) -> bool:
+    """Whether `entry` is how a new file of `name`, or of a copy set aside, is called."""
+    head, tail = f".{name}.", ".tmp"
+    if (
+        len(entry) < len(head) + len(tail)
+        or not entry.startswith(head)
+        or not entry.endswith(tail)
+    ):
+        return False
+    aside, dot, digits = entry[len(head) : -len(tail)].rpartition(".")
+    if dot and not aside.startswith(ASIDE):
+        return False
+    return len(digits) == 2 * _RANDOM and _HEX.issuperset(digits)
 
 
 def sweep(directory: system.Directory, name: str, *, strict: bool = False) -> int:
