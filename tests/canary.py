@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codemesh.backends import _vault
-from codemesh.backends._kdf import PROFILES
-from commandline import CommandLine, Outcome
+from commandline import CommandLine, Outcome, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +36,7 @@ class Watched(CommandLine):
         (home / "tmp").mkdir()
         self.environ |= {"TMPDIR": str(home / "tmp"), "CODEMESH_DEBUG": "1"}
         if store == "encrypted":
-            sealing = _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
-            self.write(self.vault, _vault.seal(sealing, 0, RECORDS))
+            self.write(self.vault, sealed(RECORDS, passphrase=PASSPHRASE))
         else:
             self.keep(RECORDS)
         self.choose(store)

@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import pexpect  # type: ignore[import-untyped]
 import pytest
 
+import support
 from codemesh.backends import _vault
 from codemesh.backends._kdf import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from codemesh.model import Record
 
 if sys.platform == "win32":
     pytest.skip("terminals and descriptors of POSIX", allow_module_level=True)
 
-PASSPHRASE = "correct horse battery staple"
+PASSPHRASE = support.PASSPHRASE
+CUT_OFF = 'ulimit -f 0; exec "$@"'  # as on a disk that takes no byte more
+ONE: dict[str, Record] = {"openai": {"type": "api_key", "key": "sk-1"}}
 SCRIPT = (sys.executable, "-m", "codemesh")
 ENTER, END_OF_INPUT, CTRL_C = "\r", "\x04", "\x03"
-_DEADLINE = 30.0
+_DEADLINE = 120.0  # only for what hangs, however busy the machine is
 
 
 class Outcome(NamedTuple):
@@ -90,9 +92,12 @@ class CommandLine:
 
     def seal(self, records: Mapping[str, Record], revision: int = 0) -> Path:
         """Make an encrypted store of these records that is quick to open, and choose it."""
-        sealing = _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
         self.choose("encrypted")
-        return self.write(self.vault, _vault.seal(sealing, revision, records))
+        return self.write(self.vault, sealed(records, revision))
+
+    def fill(self, backend: str, records: Mapping[str, Record]) -> Path:
+        """Make the plaintext store or the encrypted one of these records."""
+        return self.seal(records) if backend == "encrypted" else self.keep(records)
 
     def choose(self, backend: str) -> Path:
         """Let the configuration name a backend, and nothing else."""
@@ -142,12 +147,28 @@ class CommandLine:
         assert outcome.status == 0, outcome.stderr
         return outcome.stdout
 
+    def both(self, passphrase: str | None = None, *, through: str = "") -> list[Outcome]:
+        """What a reading command and a writing one say; `through` is as in `run`."""
+        login = ("auth", "login", "google", "--with-key")
+        return [
+            self.run("auth", "list", passphrase=passphrase, through=through),
+            self.run(*login, stdin="new\n", passphrase=passphrase, through=through),
+        ]
+
     def at_terminal(
         self, *arguments: str, environ: Mapping[str, str] | None = None, through: str = ""
     ) -> Terminal:
         """Start one command at a terminal; `through` is as in `run`."""
         command = _command(arguments, through)
         return Terminal(command, {**self.environ, **(environ or {})}, self.home)
+
+
+def sealed(
+    records: Mapping[str, Record], revision: int = 0, passphrase: str = PASSPHRASE
+) -> bytes:
+    """The bytes of an encrypted store of these records that is quick to open."""
+    sealing = _vault.new_sealing(passphrase, PROFILES["floor"])
+    return _vault.seal(sealing, revision, records)
 
 
 class Terminal:
@@ -173,12 +194,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._child.close(force=True)
 
     @property

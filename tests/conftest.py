@@ -9,28 +9,42 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from codemesh.backends import registry
 from codemesh.backends._kdf import PROFILES
 from codemesh.providers import table as providers
-from support import Bench
+from codemesh.unlock import VARIABLE
+from files_support import private_file
+from homes import DIRECTIONS, ENTRIES, RUST_STORE, backend, write_config
+from support import PASSPHRASE, Bench, end_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from commandline import CommandLine
 
 _OTHERS = ("NO_COLOR", "FORCE_COLOR", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND")
 _PREFIXES = ("CODEMESH", "CODE_MESH", "_CODEMESH", "_CODE_MESH", "XDG_")
+
+# A busy machine is no failure: no example and no drawing of one has to be quick.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
 def sealed(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Seal a test: own HOME and CODEMESH_HOME, clean environment, umask 022, no network."""
+    """Seal a test: own HOME and CODEMESH_HOME, clean environment, umask 022, no network.
+
+    At its end the umask is what it was, and none of its workers is left.
+    """
     keys = {variable for provider in providers.TABLE for variable in provider.variables}
     for name in list(os.environ):
         if name in keys or name in _OTHERS or name.startswith(_PREFIXES):
@@ -43,13 +57,12 @@ def sealed(
     umask = os.umask(0o022)
     yield
     os.umask(umask)
+    end_workers()
 
 
 @pytest.fixture
 def home() -> Path:
     """The codemesh folder of this test; it is not there yet."""
-    from pathlib import Path
-
     return Path(os.environ["CODEMESH_HOME"])
 
 
@@ -65,6 +78,83 @@ def bench(request: pytest.FixtureRequest, home: Path, cheap: None) -> Bench:
     del cheap
     entry: registry.Entry = request.param
     return Bench(entry, home)
+
+
+# -- what lies on the disk ---------------------------------------------------------------
+
+
+@pytest.fixture
+def config_file(home: Path) -> Path:
+    """The path of config.toml, in a home that is there."""
+    home.mkdir(mode=0o700)
+    return home / "config.toml"
+
+
+@pytest.fixture
+def rust_file(home: Path) -> Path:
+    """The file of a store as the Rust program leaves it, in a folder that others may read."""
+    home.mkdir(mode=0o755)
+    return private_file(home / "auth.json", RUST_STORE)
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """A private folder with nothing in it; what lies beside it is the test's."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def store(private: Path) -> Path:
+    """A private file in that folder, with the old content."""
+    return private_file(private / "auth.json")
+
+
+@pytest.fixture
+def lock_file(tmp_path: Path) -> Path:
+    """The path of a lock file; neither it nor its folder is there yet."""
+    return tmp_path / "state" / "auth.lock"
+
+
+@pytest.fixture(params=DIRECTIONS, ids="-to-".join)
+def direction(
+    request: pytest.FixtureRequest, home: Path, cheap: None, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, str]:
+    """Two lasting backends; the first one is the store, and has the entries.
+
+    Workers find the passphrase in their environment.
+    """
+    del cheap
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    source, target = request.param
+    write_config(home, f'# mine\nbackend = "{source}"  # for now\n')
+    backend(home, source).change(ENTRIES)
+    return source, target
+
+
+# -- what a process has ------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe, closed at the end of the test unless it did."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with suppress(OSError):
+            os.close(end)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    """The command line of a user without a store."""
+    from commandline import CommandLine
+
+    return CommandLine(tmp_path)
+
+
+# -- no network --------------------------------------------------------------------------
 
 
 def _guarded(name: str) -> object:

@@ -6,6 +6,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,10 +17,11 @@ from codemesh.backends import registry
 from codemesh.backends.base import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from codemesh.backends.base import Backend
     from codemesh.model import Record
+    from codemesh.unlock import Passphrases
 
 PASSPHRASE = "correct horse battery staple"
 CANARY = "sk-canary-4f9d2c71"
@@ -30,10 +33,20 @@ def api_key(key: str) -> Record:
     return {"type": "api_key", "key": key}
 
 
+ONE = api_key("one")
+TWO = api_key("two")
+THREE: Record = {"type": "oauth", "access_token": "three", "expires_at": 1}
+
+
 def passphrases(*, new: bool) -> Iterator[str]:
     """The source of a user who knows the passphrase."""
     del new
     yield PASSPHRASE
+
+
+def given(source: Passphrases) -> str:
+    """The first candidate for the passphrase of a store that is there."""
+    return next(source(new=False))
 
 
 class Bench:
@@ -147,15 +160,23 @@ class Worker:
         assert self.process.returncode == 0
         return out
 
+    def died(self) -> int:
+        """Wait for an end of any kind; its status, which for a signal is below zero."""
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
     def kill(self) -> None:
         """End the child with SIGKILL."""
         self.process.kill()
         self.process.communicate()
 
 
+_workers: list[Worker] = []
+
+
 def start(*arguments: str) -> Worker:
     """Start `worker.py` with these arguments."""
-    return Worker(
+    worker = Worker(
         subprocess.Popen(
             [sys.executable, str(WORKER), *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -164,6 +185,38 @@ def start(*arguments: str) -> Worker:
             text=True,
         )
     )
+    _workers.append(worker)
+    return worker
+
+
+def run_together(workers: Sequence[Worker]) -> None:
+    """Let workers go on at the same time, once all of them are ready, to a good end."""
+    for worker in workers:
+        assert worker.said() == "ready"
+    for worker in workers:
+        worker.go()
+    for worker in workers:
+        worker.end()
+
+
+def end_workers() -> None:
+    """Kill the workers that a test which failed has left."""
+    while _workers:
+        worker = _workers.pop()
+        if worker.process.returncode is None:
+            worker.kill()
+
+
+def in_threads(act: Callable[[int], None], count: int) -> None:
+    """Call `act` with 0, 1, … at the same time, and raise what one of the calls raised."""
+    together = threading.Barrier(count)
+
+    def call(number: int) -> None:
+        together.wait(timeout=60)
+        act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(call, range(count)))
 
 
 # -- leaks -----------------------------------------------------------------------------

@@ -10,16 +10,11 @@ import pytest
 from codemesh.backends import registry
 from codemesh.backends.base import Status, same
 from codemesh.errors import CredentialNotFoundError
-from support import api_key
+from support import ONE, THREE, TWO
 
 if TYPE_CHECKING:
     from codemesh.model import Record
     from support import Bench
-
-ONE = api_key("one")
-TWO = api_key("two")
-THREE: Record = {"type": "oauth", "access_token": "three", "expires_at": 1}
-
 
 # -- a store that is not there -----------------------------------------------------------
 

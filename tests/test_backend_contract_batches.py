@@ -8,16 +8,11 @@ import pytest
 
 from codemesh.backends.base import same
 from codemesh.errors import ConflictError, CredentialNotFoundError, UsageError
-from support import api_key
+from support import ONE, THREE, TWO, api_key
 
 if TYPE_CHECKING:
     from codemesh.model import Record
     from support import Bench
-
-ONE = api_key("one")
-TWO = api_key("two")
-THREE: Record = {"type": "oauth", "access_token": "three", "expires_at": 1}
-
 
 # -- batches -----------------------------------------------------------------------------
 

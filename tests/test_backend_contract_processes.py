@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from codemesh.backends.base import same
 from codemesh.errors import CredentialNotFoundError
-from support import api_key
+from support import api_key, in_threads, run_together
 
 if TYPE_CHECKING:
     from codemesh.model import Record
-    from support import Bench
+    from support import Bench, Worker
 
 WRITERS = 16
 
@@ -25,53 +26,19 @@ def test_sixteen_writers_lose_nothing(bench: Bench) -> None:
     expected = {f"w{number}": api_key(f"v{number}") for number in range(WRITERS)}
 
     if bench.entry.lasting:
-        _write_in_processes(bench)
+        run_together([bench.start("put", f"w{n}", f"v{n}") for n in range(WRITERS)])
     else:
-        _write_in_threads(bench)
+        opened = [bench.open() for _ in range(WRITERS)]
+        in_threads(lambda n: opened[n].put(f"w{n}", api_key(f"v{n}")), WRITERS)
 
     assert same(bench.open().records(), {"first": api_key("first"), **expected})
-
-
-def _write_in_processes(bench: Bench) -> None:
-    workers = [bench.start("put", f"w{number}", f"v{number}") for number in range(WRITERS)]
-    for worker in workers:
-        assert worker.said() == "ready"
-    for worker in workers:
-        worker.go()
-    for worker in workers:
-        worker.end()
-
-
-def _write_in_threads(bench: Bench) -> None:
-    barrier = threading.Barrier(WRITERS)
-
-    def write(number: int) -> None:
-        backend = bench.open()
-        backend.prepare()
-        barrier.wait()
-        backend.put(f"w{number}", api_key(f"v{number}"))
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_threads_share_one_opened_store(bench: Bench) -> None:
     """Threads that write through one opened store lose nothing."""
     backend = bench.filled({"first": api_key("first")})
-    barrier = threading.Barrier(8)
 
-    def write(number: int) -> None:
-        barrier.wait()
-        backend.put(f"t{number}", api_key(f"v{number}"))
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda number: backend.put(f"t{number}", api_key(f"v{number}")), 8)
 
     assert backend.names() == sorted(["first", *(f"t{number}" for number in range(8))])
 
@@ -92,86 +59,78 @@ def test_readers_never_see_a_torn_store(bench: Bench) -> None:
     """Beside a writer, a reader sees all of one batch or all of the next, and no error."""
     names = [f"entry{number}" for number in range(50)]
     writer, reader = bench.filled(dict.fromkeys(names, api_key("0"))), bench.open()
-    done = threading.Event()
-    failed: list[BaseException] = []
 
     def write() -> None:
-        try:
-            for number in range(1, 30):
-                writer.change(dict.fromkeys(names, api_key(str(number))))
-        except BaseException as error:  # noqa: BLE001  raised in the test, below
-            failed.append(error)
-        finally:
-            done.set()
+        for number in range(1, 30):
+            writer.change(dict.fromkeys(names, api_key(str(number))))
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    seen: list[list[Record]] = []
-    while not done.is_set():
-        seen.append(list(reader.records().values()))
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        seen: list[list[Record]] = [list(reader.records().values())]
+        while not writing.done():
+            seen.append(list(reader.records().values()))
 
-    assert failed == []
+    writing.result()
     assert all(len(batch) == 50 and all(map(batch[0].__eq__, batch)) for batch in seen)
+    assert same(reader.get("entry0"), api_key("29"))
 
 
 def test_reader_beside_a_retirement(bench: Bench) -> None:
     """A reader beside a store that goes and comes finds the entry or misses it, no more."""
     writer, reader = bench.filled({"a": api_key("1")}), bench.open()
-    done = threading.Event()
 
     def write() -> None:
-        try:
-            for _ in range(5):
-                writer.retire({"a": api_key("1")})
-                writer.put("a", api_key("1"))
-        finally:
-            done.set()
+        for _ in range(5):
+            writer.retire({"a": api_key("1")})
+            writer.put("a", api_key("1"))
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    while not done.is_set():
-        try:
-            assert same(reader.get("a"), api_key("1"))
-        except CredentialNotFoundError:
-            continue
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            with suppress(CredentialNotFoundError):
+                assert same(reader.get("a"), api_key("1"))
 
+    writing.result()
     assert same(reader.get("a"), api_key("1"))
 
 
 def test_interrupted_writer_leaves_a_whole_store(bench: Bench) -> None:
     """Ctrl-C in the middle of writes leaves one whole batch, no debris and a free lock."""
-    names = [f"entry{number}" for number in range(20)]
-    bench.open().change(dict.fromkeys(names, api_key("0")))
-    worker = bench.start("put-for-ever", *names)
-    assert worker.said() == "ready"
+    worker = _write_for_ever(bench)
 
     worker.process.send_signal(signal.SIGINT)
 
     assert worker.end().strip() == "interrupted"
-    records = list(bench.open().records().values())
-    assert len(records) == 20
-    assert all(same(record, records[0]) for record in records)
+    _assert_whole(bench)
     assert bench.open().leftovers() == []
     bench.open().put("after", api_key("after"))
 
 
 @pytest.mark.parametrize("time", range(3))
 def test_killed_writer_leaves_a_whole_store(bench: Bench, time: int) -> None:
-    """SIGKILL in the middle of writes leaves one whole batch and a free lock."""
+    """SIGKILL in the middle of writes leaves one whole batch and a free lock, each time."""
     del time
+    worker = _write_for_ever(bench)
+
+    worker.kill()
+
+    _assert_whole(bench)
+    bench.open().put("after", api_key("after"))
+
+
+def _write_for_ever(bench: Bench) -> Worker:
+    """A worker that writes one batch after the other over a store that has such a batch."""
     names = [f"entry{number}" for number in range(20)]
     bench.open().change(dict.fromkeys(names, api_key("0")))
     worker = bench.start("put-for-ever", *names)
     assert worker.said() == "ready"
+    return worker
 
-    worker.kill()
 
+def _assert_whole(bench: Bench) -> None:
     records = list(bench.open().records().values())
     assert len(records) == 20
     assert all(same(record, records[0]) for record in records)
-    bench.open().put("after", api_key("after"))
 
 
 def test_leftovers_of_a_killed_writer(bench: Bench) -> None:
@@ -181,8 +140,7 @@ def test_leftovers_of_a_killed_writer(bench: Bench) -> None:
     bench.open().put("openai", api_key("old"))
     before = bench.raw()
     worker = bench.start("die-in-write", "openai")
-    worker.process.wait(timeout=60)
-    worker.kill()
+    assert worker.died() == -signal.SIGKILL
     backend = bench.open()
 
     found = backend.leftovers()
@@ -202,8 +160,7 @@ def test_next_write_clears_leftovers(bench: Bench) -> None:
         pytest.skip("this store leaves nothing behind")
     bench.open().put("openai", api_key("old"))
     worker = bench.start("die-in-write", "openai")
-    worker.process.wait(timeout=60)
-    worker.kill()
+    assert worker.died() == -signal.SIGKILL
 
     bench.open().put("openai", api_key("new"))
 

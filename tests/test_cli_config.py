@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from commandline import CommandLine, Outcome, assert_refused, tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from commandline import ONE, CommandLine, Outcome, assert_refused, tree
 
 UNKNOWN = {
     'bakend = "plaintext"': ("bakend", "backend"),
@@ -71,10 +66,9 @@ cost = "default"
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with one credential in the plaintext store."""
-    cli = CommandLine(tmp_path)
-    cli.keep({"openai": {"type": "api_key", "key": "sk-1"}})
+    cli.keep(ONE)
     return cli
 
 

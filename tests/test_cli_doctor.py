@@ -9,23 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commandline import PASSPHRASE, CommandLine, tree
+from commandline import ONE, PASSPHRASE, CommandLine, tree
 from files_support import NOBODY, as_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from codemesh.model import Record
-
-RECORDS: dict[str, Record] = {"openai": {"type": "api_key", "key": "sk-1"}}
-
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with one credential in the plaintext store, and nothing wrong."""
-    cli = CommandLine(tmp_path)
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     return cli
 
 
@@ -180,7 +175,7 @@ def test_a_migration_that_was_not_finished_is_told(cli: CommandLine) -> None:
 
 def test_an_entry_in_two_stores_is_told(cli: CommandLine) -> None:
     """A copy in a store not in use is found, whether it is the same, and how to have one."""
-    cli.seal({**RECORDS, "other": {"type": "api_key", "key": "sk-2"}})
+    cli.seal({**ONE, "other": {"type": "api_key", "key": "sk-2"}})
     cli.choose("plaintext")
 
     (found,) = findings(cli, passphrase=PASSPHRASE)
@@ -198,7 +193,7 @@ def test_an_entry_in_two_stores_is_told(cli: CommandLine) -> None:
 
 def test_a_locked_store_is_only_worth_a_note(cli: CommandLine) -> None:
     """Without its passphrase a store is told as locked, and nobody is asked."""
-    cli.seal(RECORDS)
+    cli.seal(ONE)
     cli.plaintext.unlink()
 
     with cli.at_terminal("doctor") as terminal:
@@ -227,23 +222,16 @@ def test_a_stray_copy_is_told_and_never_removed(
     assert (stray.read_bytes(), stat.S_IMODE(stray.stat().st_mode)) == (b"copy", 0o600)
 
 
-@pytest.mark.parametrize(
-    ("content", "advice"),
-    [(b"rubbish", "codemesh auth recover"), (b"", "codemesh auth recover")],
-    ids=["rubbish", "empty"],
-)
-def test_a_damaged_store_is_told_with_its_way_out(
-    cli: CommandLine, content: bytes, advice: str
-) -> None:
+@pytest.mark.parametrize("content", [b"rubbish", b""], ids=["rubbish", "empty"])
+def test_a_damaged_store_is_told_with_its_way_out(cli: CommandLine, content: bytes) -> None:
     """Damage is a finding that names the file and what to type; --fix leaves it alone."""
     cli.write(cli.plaintext, content)
     before = tree(cli.folder)
 
     found = findings(cli, "--fix")
 
-    assert [(entry["check"], advice in str(entry["advice"])) for entry in found] == [
-        ("store", True)
-    ]
+    assert [entry["check"] for entry in found] == ["store"]
+    assert "codemesh auth recover" in str(found[0]["advice"])
     assert str(cli.plaintext) in str(found[0]["message"])
     assert tree(cli.folder) == before
 

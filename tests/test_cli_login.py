@@ -12,15 +12,7 @@ from codemesh.providers import table as providers
 from commandline import CommandLine, assert_refused, tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from codemesh.model import Record
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    """A user without a store."""
-    return CommandLine(tmp_path)
 
 
 def stored(cli: CommandLine, name: str) -> Record:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from commandline import CommandLine, assert_refused
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from commandline import ONE, CommandLine, assert_refused
 
 GOOD = """
 print("this plug-in was loaded")
@@ -24,10 +19,9 @@ BROKEN = {
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with a credential, and a package beside that brings a backend called drawer."""
-    cli = CommandLine(tmp_path)
-    cli.keep({"openai": {"type": "api_key", "key": "sk-1"}})
+    cli.keep(ONE)
     plugin(cli, GOOD)
     cli.environ["PYTHONPATH"] = str(cli.home / "site")
     return cli

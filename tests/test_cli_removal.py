@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commandline import PASSPHRASE, CommandLine, assert_refused, tree
+from commandline import CUT_OFF, PASSPHRASE, CommandLine, assert_refused, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,8 @@ RECORDS: dict[str, Record] = {
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with credentials of every kind in the plaintext store."""
-    cli = CommandLine(tmp_path)
     cli.keep(RECORDS, window={"width": 80})
     return cli
 
@@ -216,7 +215,7 @@ def test_recovering_loses_nothing_to_a_full_disk(cli: CommandLine) -> None:
     (cli.folder / "state").mkdir(0o700)
     before = tree(cli.folder)
 
-    outcome = cli.run("auth", "recover", "--yes", through='ulimit -f 0; exec "$@"')
+    outcome = cli.run("auth", "recover", "--yes", through=CUT_OFF)
 
     assert outcome.status == 1
     assert "file size limit exceeded" in outcome.stderr

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from commandline import PASSPHRASE, CommandLine, assert_refused
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from codemesh.model import Record
-
-RECORDS: dict[str, Record] = {"openai": {"type": "api_key", "key": "sk-1"}}
+from commandline import ONE, PASSPHRASE, CommandLine, assert_refused
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with one credential in the plaintext store."""
-    cli = CommandLine(tmp_path)
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     return cli
 
 
 def test_an_old_copy_is_refused_until_it_is_accepted(cli: CommandLine) -> None:
     """A vault restored from a backup ends with 7; --accept-rollback makes it the newest."""
-    old = cli.seal(RECORDS).read_bytes()
+    old = cli.seal(ONE).read_bytes()
     cli.plaintext.unlink()
     cli.good("auth", "login", "google", "--with-key", stdin="sk-2\n")
     newer = cli.vault.read_bytes()
@@ -51,7 +41,7 @@ def test_an_old_copy_is_refused_until_it_is_accepted(cli: CommandLine) -> None:
 
 def test_two_histories_are_refused_until_one_is_accepted(cli: CommandLine) -> None:
     """The same revision with another content ends with 7, and says that it is a fork."""
-    start = cli.seal(RECORDS).read_bytes()
+    start = cli.seal(ONE).read_bytes()
     cli.plaintext.unlink()
     cli.good("auth", "login", "google", "--with-key", stdin="sk-2\n")
     elsewhere = CommandLine(cli.home / "elsewhere")
@@ -71,7 +61,7 @@ def test_two_histories_are_refused_until_one_is_accepted(cli: CommandLine) -> No
 def test_a_rollback_is_accepted_with_the_passphrase_alone(cli: CommandLine) -> None:
     """--accept-rollback of a store that does not open accepts nothing; plaintext has none."""
     plain = cli.run("doctor", "--accept-rollback")
-    cli.seal(RECORDS)
+    cli.seal(ONE)
     cli.plaintext.unlink()
 
     locked = cli.run("doctor", "--accept-rollback")

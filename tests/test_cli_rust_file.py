@@ -19,9 +19,8 @@ FIXTURE = Path(__file__).with_name("fixtures") / "code-mesh-auth.json"
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user who ran the Rust program: its folder that others may enter, and its file."""
-    cli = CommandLine(tmp_path)
     cli.write(cli.plaintext, FIXTURE.read_bytes())
     cli.folder.chmod(0o755)
     return cli

@@ -10,8 +10,6 @@ import pytest
 from commandline import PASSPHRASE, CommandLine, Outcome, assert_refused, tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from codemesh.model import Record
 
 LATER = int(time.time()) + 86_400
@@ -41,9 +39,8 @@ WORK = 'backend = "plaintext"\n[accounts]\nopenai = "work"\n'
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with credentials of every kind in the plaintext store."""
-    cli = CommandLine(tmp_path)
     cli.keep(RECORDS)
     return cli
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from codemesh.files.lock import FileLock
-from commandline import PASSPHRASE, CommandLine, Outcome, assert_refused, tree
-from files_support import NOBODY, as_root
+from commandline import CUT_OFF, ONE, PASSPHRASE, CommandLine, assert_refused, tree
+from files_support import NOBODY, as_root, make_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-RECORDS: dict[str, dict[str, object]] = {"openai": {"type": "api_key", "key": "sk-1"}}
 _LIMIT = 64 * 2**20
 MOUNT = """exec unshare --mount sh -c '
     mount --bind "$HOME" "$HOME" && mount -o remount,ro,bind "$HOME" && exec "$@"
@@ -39,29 +36,24 @@ def device(cli: CommandLine) -> None:
 
 
 def unix_socket(cli: CommandLine) -> None:
-    folder = os.open(cli.folder, os.O_RDONLY)
-    try:  # by way of the descriptor, as the name of a socket may not be long
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"/dev/fd/{folder}/auth.json")
-    finally:
-        os.close(folder)
+    make_socket(cli.plaintext)
 
 
 def over_the_limit(cli: CommandLine) -> None:
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     os.truncate(cli.plaintext, _LIMIT + 1)
 
 
 def readable_by_others(cli: CommandLine) -> None:
-    cli.keep(RECORDS).chmod(0o644)
+    cli.keep(ONE).chmod(0o644)
 
 
 def writable_by_others(cli: CommandLine) -> None:
-    cli.keep(RECORDS).chmod(0o620)
+    cli.keep(ONE).chmod(0o620)
 
 
 def in_a_writable_folder(cli: CommandLine) -> None:
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     cli.folder.chmod(0o777)
 
 
@@ -69,7 +61,7 @@ def a_link_through_a_writable_folder(cli: CommandLine) -> None:
     public = cli.home / "public"
     public.mkdir()
     public.chmod(0o777)
-    cli.keep(RECORDS).rename(public / "auth.json")
+    cli.keep(ONE).rename(public / "auth.json")
     cli.plaintext.symlink_to(public / "auth.json")
 
 
@@ -97,9 +89,8 @@ CASES: list[Callable[[CommandLine], None]] = [
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(cli: CommandLine) -> CommandLine:
     """A user with an empty folder."""
-    cli = CommandLine(tmp_path)
     cli.folder.mkdir(0o700)
     return cli
 
@@ -110,7 +101,7 @@ def test_it_is_refused(cli: CommandLine, prepare: Callable[[CommandLine], None])
     prepare(cli)
     before = tree(cli.home)
 
-    outcomes = both(cli)
+    outcomes = cli.both(PASSPHRASE)
 
     for outcome in outcomes:
         assert_refused(outcome, 7, str(cli.folder))
@@ -121,7 +112,7 @@ def test_it_is_refused(cli: CommandLine, prepare: Callable[[CommandLine], None])
 @pytest.mark.parametrize("whose", ["the store", "the folder", "the link", "the target's folder"])
 def test_what_another_user_owns_is_refused(cli: CommandLine, whose: str) -> None:
     """A store, a folder or a link of somebody else ends with 7, and is not touched."""
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     other = cli.home / "other"
     other.mkdir(0o755)
     if whose == "the store":
@@ -135,7 +126,7 @@ def test_what_another_user_owns_is_refused(cli: CommandLine, whose: str) -> None
         os.chown(theirs, NOBODY, NOBODY, follow_symlinks=False)
     before = tree(cli.home)
 
-    outcomes = both(cli)
+    outcomes = cli.both(PASSPHRASE)
 
     for outcome in outcomes:
         assert_refused(outcome, 7, str(cli.folder))
@@ -146,10 +137,10 @@ def test_a_safe_link_works_and_stays_a_link(cli: CommandLine) -> None:
     """A link into a folder of one's own is read and written through."""
     dotfiles = cli.home / "dotfiles"
     dotfiles.mkdir(0o755)
-    cli.keep(RECORDS).rename(dotfiles / "credentials.json")
+    cli.keep(ONE).rename(dotfiles / "credentials.json")
     cli.plaintext.symlink_to(dotfiles / "credentials.json")
 
-    read, written = both(cli)
+    read, written = cli.both(PASSPHRASE)
 
     assert read.status == written.status == 0
     assert cli.plaintext.is_symlink()
@@ -158,14 +149,11 @@ def test_a_safe_link_works_and_stays_a_link(cli: CommandLine) -> None:
     assert [path.name for path in dotfiles.iterdir() if "tmp" in path.name] == []
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["plaintext", "encrypted"])
-def test_a_read_only_folder_can_be_read(cli: CommandLine, *, sealed: bool) -> None:
+@pytest.mark.parametrize("backend", ["plaintext", "encrypted"])
+def test_a_read_only_folder_can_be_read(cli: CommandLine, backend: str) -> None:
     """Where the folder cannot be written, reading works, and a write ends with 1."""
     (cli.folder / "state").mkdir(0o700)
-    if sealed:
-        cli.seal(RECORDS)
-    else:
-        cli.keep(RECORDS)
+    cli.fill(backend, ONE)
     cli.folder.chmod(0o500)
     through = 'exec "$@"'
     if os.geteuid() == 0:
@@ -174,7 +162,7 @@ def test_a_read_only_folder_can_be_read(cli: CommandLine, *, sealed: bool) -> No
         through = 'exec setpriv --bounding-set=-dac_override,-dac_read_search "$@"'
     before = tree(cli.home)
 
-    read, written = both(cli, through=through)
+    read, written = cli.both(PASSPHRASE, through=through)
 
     cli.folder.chmod(0o700)
     assert read.status == 0
@@ -189,61 +177,41 @@ def test_a_read_only_disk_can_be_read(cli: CommandLine) -> None:
     """On a read-only mount reading works, and a write ends with 1 and names the cause."""
     if shutil.which("unshare") is None or cli.run("--version", through=MOUNT).status != 0:
         pytest.skip("this system mounts nothing")
-    cli.keep(RECORDS)
+    cli.keep(ONE)
     before = tree(cli.home)
 
-    read, written = both(cli, through=MOUNT)
+    read, written = cli.both(PASSPHRASE, through=MOUNT)
 
     assert read.status == 0
     assert_refused(written, 1, "read-only file system")
     assert tree(cli.home) == before
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["plaintext", "encrypted"])
-def test_a_full_disk_leaves_the_store_as_it_was(cli: CommandLine, *, sealed: bool) -> None:
+@pytest.mark.parametrize("backend", ["plaintext", "encrypted"])
+def test_a_full_disk_leaves_the_store_as_it_was(cli: CommandLine, backend: str) -> None:
     """A write that the disk cuts off ends with 1, names the cause and leaves nothing behind."""
     (cli.folder / "state").mkdir(0o700)
-    if sealed:
-        cli.seal(RECORDS)
-    else:
-        cli.keep(RECORDS)
+    cli.fill(backend, ONE)
     cli.run("auth", "list", passphrase=PASSPHRASE)
     before = tree(cli.home)
 
-    written = both(cli, through='ulimit -f 0; exec "$@"')[1]
+    written = cli.both(PASSPHRASE, through=CUT_OFF)[1]
 
     assert_refused(written, 1, "file size limit exceeded")
     assert tree(cli.home) == before
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["plaintext", "encrypted"])
-def test_a_store_that_is_being_changed_is_waited_for(cli: CommandLine, *, sealed: bool) -> None:
+@pytest.mark.parametrize("backend", ["plaintext", "encrypted"])
+def test_a_store_that_is_being_changed_is_waited_for(cli: CommandLine, backend: str) -> None:
     """While another process holds the lock, reading works, and a write ends with 8 in time."""
-    path = cli.seal(RECORDS) if sealed else cli.keep(RECORDS)
-    backend = "encrypted" if sealed else "plaintext"
+    path = cli.fill(backend, ONE)
     cli.write(cli.config, f'backend = "{backend}"\nlock_timeout = "100ms"\n')
     lock = cli.folder / "state" / f"{path.name}.lock"
     before = tree(cli.home)
 
     with FileLock(str(lock), timeout=1, what="the store"):
-        read, written = both(cli)
+        read, written = cli.both(PASSPHRASE)
 
     assert read.status == 0
     assert_refused(written, 8, str(path), f"process {os.getpid()}", "lock_timeout")
     assert path.read_bytes() == before[f".code-mesh/{path.name}"].content
-
-
-def both(cli: CommandLine, through: str = "") -> list[Outcome]:
-    """What a reading command and a writing one say."""
-    return [
-        cli.run("auth", "list", passphrase=PASSPHRASE, through=through),
-        cli.run(
-            "auth",
-            "login",
-            "google",
-            "--with-key",
-            stdin="new\n",
-            passphrase=PASSPHRASE,
-            through=through,
-        ),
-    ]

@@ -11,40 +11,10 @@ from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.errors import ConfigError, UnsafeFileError
 from codemesh.store import load_config
+from homes import FULL_CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FULL = """# my configuration
-backend = "encrypted"            # the sealed one
-lock_timeout = "500ms"
-
-[backends.encrypted]
-path = "auth.vault.json"
-cost = "strong"
-passphrase_command = ["pass", "show", "codemesh"]
-
-[accounts]
-openai = "work"
-
-[run]
-model = "anthropic/claude-sonnet-4-5"
-
-[providers.local]
-base_url = "http://127.0.0.1:8080"
-
-[providers.anthropic.oauth]
-client_id = "id"
-scopes = ["a", "b"]
-"""
-
-
-@pytest.fixture
-def path(home: Path) -> Path:
-    """The path of config.toml, in a home that is there."""
-    home.mkdir(mode=0o700)
-    return home / "config.toml"
-
 
 # -- where it is -------------------------------------------------------------------------
 
@@ -78,9 +48,9 @@ def test_no_file_is_an_empty_one(home: Path) -> None:
     assert not home.exists()
 
 
-def test_full_file(path: Path) -> None:
+def test_full_file(config_file: Path) -> None:
     """Every key of the documentation is known and read."""
-    path.write_text(FULL)
+    config_file.write_text(FULL_CONFIG)
 
     config = load_config()
 
@@ -119,15 +89,15 @@ def test_full_file(path: Path) -> None:
         ("[backends.encrypted]\npassphrase_command = [1]", "passphrase_command", ""),
     ],
 )
-def test_wrong_key_or_value(path: Path, text: str, key: str, nearest: str) -> None:
+def test_wrong_key_or_value(config_file: Path, text: str, key: str, nearest: str) -> None:
     """What is wrong is an error that names the file, the key and the nearest known one."""
-    path.write_text(text)
+    config_file.write_text(text)
 
     with pytest.raises(ConfigError) as caught:
         load_config()
 
     assert caught.value.exit_code == 2
-    assert str(path) in str(caught.value)
+    assert str(config_file) in str(caught.value)
     assert key in str(caught.value)
     assert nearest in caught.value.hint
 
@@ -144,24 +114,24 @@ def test_wrong_key_or_value(path: Path, text: str, key: str, nearest: str) -> No
         b"x = 2020-13-01",
     ],
 )
-def test_what_is_no_toml(path: Path, raw: bytes) -> None:
+def test_what_is_no_toml(config_file: Path, raw: bytes) -> None:
     """A file that is no TOML is an error that names it."""
-    path.write_bytes(raw)
+    config_file.write_bytes(raw)
 
     with pytest.raises(ConfigError, match=r"config\.toml"):
         load_config()
 
 
-def test_tables_of_plug_ins_are_theirs(path: Path) -> None:
+def test_tables_of_plug_ins_are_theirs(config_file: Path) -> None:
     """What stands under the plug-in that is named is left to it."""
-    path.write_text('backend = "elsewhere"\n[backends.elsewhere]\nanything = 1\n')
+    config_file.write_text('backend = "elsewhere"\n[backends.elsewhere]\nanything = 1\n')
 
     assert load_config().backend_options("elsewhere", None) == {"anything": 1}
 
 
-def test_table_of_no_backend(path: Path) -> None:
+def test_table_of_no_backend(config_file: Path) -> None:
     """A table that no backend will ever read is an unknown key, with the nearest one."""
-    path.write_text("[backends.encripted]\ncost = 'strong'\n")
+    config_file.write_text("[backends.encripted]\ncost = 'strong'\n")
 
     with pytest.raises(ConfigError, match="encripted") as caught:
         load_config()
@@ -170,20 +140,20 @@ def test_table_of_no_backend(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_file_that_others_may_write(path: Path, mode: int) -> None:
+def test_file_that_others_may_write(config_file: Path, mode: int) -> None:
     """A configuration that others may write is refused: it can name a command to run."""
-    path.write_text(FULL)
-    path.chmod(mode)
+    config_file.write_text(FULL_CONFIG)
+    config_file.chmod(mode)
 
     with pytest.raises(UnsafeFileError):
         load_config()
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o400])
-def test_file_that_others_may_read(path: Path, mode: int) -> None:
+def test_file_that_others_may_read(config_file: Path, mode: int) -> None:
     """A configuration that others may only read is fine."""
-    path.write_text(FULL)
-    path.chmod(mode)
+    config_file.write_text(FULL_CONFIG)
+    config_file.chmod(mode)
 
     assert load_config().backend == "encrypted"
 

@@ -11,39 +11,10 @@ from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.errors import ConfigError, UsageError
 from codemesh.store import load_config
+from homes import FULL_CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FULL = """# my configuration
-backend = "encrypted"            # the sealed one
-lock_timeout = "500ms"
-
-[backends.encrypted]
-path = "auth.vault.json"
-cost = "strong"
-passphrase_command = ["pass", "show", "codemesh"]
-
-[accounts]
-openai = "work"
-
-[run]
-model = "anthropic/claude-sonnet-4-5"
-
-[providers.local]
-base_url = "http://127.0.0.1:8080"
-
-[providers.anthropic.oauth]
-client_id = "id"
-scopes = ["a", "b"]
-"""
-
-
-@pytest.fixture
-def path(home: Path) -> Path:
-    """The path of config.toml, in a home that is there."""
-    home.mkdir(mode=0o700)
-    return home / "config.toml"
 
 
 def change(key: str, value: object) -> configuration.Config:
@@ -53,25 +24,26 @@ def change(key: str, value: object) -> configuration.Config:
         return configuration.set_value(config, key, value, registry.option_checks())
 
 
-def test_comments_and_order_stay(path: Path) -> None:
+def test_comments_and_order_stay(config_file: Path) -> None:
     """A change touches one value, and no comment, no order, no other value."""
-    path.write_text(FULL)
+    config_file.write_text(FULL_CONFIG)
 
     changed = change("backend", "plaintext")
 
-    assert path.read_text() == FULL.replace('"encrypted" ', '"plaintext" ', 1)
+    expected = FULL_CONFIG.replace('"encrypted" ', '"plaintext" ', 1)
+    assert config_file.read_text(encoding="utf-8") == expected
     assert changed == load_config()
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert config_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_second_change_writes_the_same(path: Path) -> None:
+def test_second_change_writes_the_same(config_file: Path) -> None:
     """A second call with the same value writes the same file."""
     change("backends.encrypted.cost", "strong")
-    first = path.read_text()
+    first = config_file.read_text(encoding="utf-8")
 
     change("backends.encrypted.cost", "strong")
 
-    assert path.read_text() == first
+    assert config_file.read_text(encoding="utf-8") == first
 
 
 @pytest.mark.parametrize(
@@ -85,14 +57,14 @@ def test_second_change_writes_the_same(path: Path) -> None:
         ("backends.elsewhere.anything", "x"),
     ],
 )
-def test_value_comes_back(path: Path, key: str, value: object) -> None:
+def test_value_comes_back(config_file: Path, key: str, value: object) -> None:
     """A value is written so that it reads back the same, beside what was there."""
-    path.write_text(FULL)
+    config_file.write_text(FULL_CONFIG)
 
     changed = change(key, value)
 
     assert dict(configuration.flatten(changed.tables))[key] == value
-    assert path.read_text().startswith("# my configuration\n")
+    assert config_file.read_text(encoding="utf-8").startswith("# my configuration\n")
 
 
 @pytest.mark.parametrize(
@@ -113,36 +85,36 @@ def test_value_comes_back(path: Path, key: str, value: object) -> None:
         ("accounts.\udc80", "x"),
     ],
 )
-def test_refused_change(path: Path, key: str, value: object) -> None:
+def test_refused_change(config_file: Path, key: str, value: object) -> None:
     """A wrong key or value is refused, and the file stays as it is."""
-    path.write_text(FULL)
+    config_file.write_text(FULL_CONFIG)
 
     with pytest.raises(UsageError):
         change(key, value)
 
-    assert path.read_text() == FULL
+    assert config_file.read_text(encoding="utf-8") == FULL_CONFIG
 
 
-def test_broken_file_is_not_changed(path: Path) -> None:
+def test_broken_file_is_not_changed(config_file: Path) -> None:
     """A file that does not read is not changed, either."""
     config = load_config()
-    path.write_text("backend = ")
+    config_file.write_text("backend = ")
 
     with config.lock(), pytest.raises(ConfigError):
         configuration.set_value(config, "backend", "plaintext")
 
-    assert path.read_text() == "backend = "
+    assert config_file.read_text(encoding="utf-8") == "backend = "
 
 
-def test_changed_by_another(path: Path) -> None:
+def test_changed_by_another(config_file: Path) -> None:
     """A configuration knows whether its file is another one by now."""
     before = load_config()
-    path.write_text(FULL)
+    config_file.write_text(FULL_CONFIG)
     after = load_config()
 
     assert before.changed()
     assert not after.changed()
-    path.unlink()
+    config_file.unlink()
     assert after.changed()
 
 

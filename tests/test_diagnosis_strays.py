@@ -8,6 +8,7 @@ import pytest
 
 from codemesh.diagnosis import examine, mend
 from codemesh.store import PassphraseSources
+from homes import write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,11 +43,8 @@ def test_other_files(home: Path, name: str) -> None:
 
 def test_store_with_a_dot_before_its_name(home: Path, tmp_path: Path) -> None:
     """Beside a hidden store, other hidden files are neither told nor mended."""
-    home.mkdir(mode=0o700)
     tmp_path.chmod(0o700)
-    home.joinpath("config.toml").write_text(
-        f'[backends.plaintext]\npath = "{tmp_path}/.keys.json"\n'
-    )
+    write_config(home, f'[backends.plaintext]\npath = "{tmp_path}/.keys.json"\n')
     other = tmp_path / ".profile"
     other.write_text("")
     tmp_path.joinpath(".keys.json.bak").write_text("{}")

@@ -15,9 +15,12 @@ from codemesh import config, diagnosis, errors
 from codemesh.backends import registry
 from codemesh.cli import app
 from codemesh.cli.session import Session
+from homes import write_plaintext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from codemesh.model import Record
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -127,7 +130,7 @@ def test_backends(entry: registry.Entry) -> None:
 
 def test_environment() -> None:
     """configuration.md names every variable of codemesh's own that the source knows."""
-    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
     known = set(re.findall(r"\b(CODEMESH_(?!COMPLETE)[A-Z_]+)", source)) | {"NO_COLOR"}
 
     rows = cells(sections(text_of("configuration.md"))["Environment variables"])
@@ -207,6 +210,7 @@ def documented(section: str) -> object:
     return shape(json.loads(blocks[-1]))
 
 
+@pytest.mark.usefixtures("cheap")
 @pytest.mark.parametrize(
     ("section", "arguments"),
     [
@@ -221,16 +225,13 @@ def test_json_shapes(
     section: str,
     arguments: list[str],
     home: Path,
-    cheap: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A JSON document has the keys that commands.md shows."""
-    del cheap
-    home.mkdir(mode=0o700)
-    record = {"type": "api_key", "key": "made up", "label": "x", "created_at": 1}
-    store = home / "auth.json"
-    store.write_text(json.dumps({"credentials": {"openai": record}}))
-    store.chmod(0o644 if section == "doctor" else 0o600)
+    record: Record = {"type": "api_key", "key": "made up", "label": "x", "created_at": 1}
+    store = write_plaintext(home, {"openai": record})
+    if section == "doctor":
+        store.chmod(0o644)
 
     app.run(arguments, Session({"CODEMESH_PASSPHRASE": "made up"}))
 
@@ -239,7 +240,7 @@ def test_json_shapes(
 
 def test_checks_of_doctor() -> None:
     """commands.md lists every word that a finding of doctor may carry."""
-    source = Path(diagnosis.__file__).read_text()
+    source = Path(diagnosis.__file__).read_text(encoding="utf-8")
     (sentence,) = re.findall(
         r"`check` is (.*?)\. `ok`", sections(text_of("commands.md"))["doctor"], re.DOTALL
     )

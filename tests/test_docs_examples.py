@@ -26,6 +26,7 @@ import test_backend_contract
 from codemesh.backends import registry
 from codemesh.checks import text
 from codemesh.errors import DamagedError
+from homes import write_config
 from support import Bench
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
     page = (DOCS / "adding-a-backend.md").read_text(encoding="utf-8")
     module_text, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "canonical.py"
-    file.write_text(module_text)
+    file.write_text(module_text, encoding="utf-8")
     spec = spec_from_file_location("codemesh.backends.canonical", file)
     assert spec is not None
     assert spec.loader is not None
@@ -177,8 +178,7 @@ def test_example_keeps_the_contract(
 
 def test_example_is_a_store(example: registry.Entry, home: Path) -> None:
     """With `backend = "canonical"` the library keeps credentials in the example."""
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('backend = "canonical"\n')
+    write_config(home, 'backend = "canonical"\n')
 
     codemesh.open_store().put("openai", codemesh.ApiKey.new("made up"))
 

@@ -126,7 +126,7 @@ def test_cause_is_named(tmp_path: Path, step: str) -> None:
 
 @pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
 def test_file_system_without_locks(tmp_path: Path, number: str) -> None:
-    """Where locks are refused, nothing is written."""
+    """On a file system that refuses locks nothing is written, and the message says so."""
     aimed = target(calls_of_a_save(make_home(tmp_path / "plain")), "flock")
 
     outcome = save(make_home(tmp_path / "home"), f"flock:error={number}:when={aimed.number}")
@@ -147,7 +147,7 @@ def test_interrupted_calls_are_repeated(tmp_path: Path) -> None:
 
 
 def test_folder_flush_that_fails(tmp_path: Path) -> None:
-    """After the rename the news is: saved, but not confirmed."""
+    """When only the flush of the folder fails, the file is saved and said not to be confirmed."""
     aimed = target(calls_of_a_save(make_home(tmp_path / "plain")), "folder")
 
     outcome = save(make_home(tmp_path / "home"), f"fsync:error=EIO:when={aimed.number}")

@@ -13,21 +13,13 @@ import pytest
 from codemesh.errors import StorageError, UnsafeFileError, UsageError
 from codemesh.files import folder
 from codemesh.files._system import system
-from files_support import NOBODY, as_root, in_child, mode_of
+from files_support import NOBODY, as_nobody, as_root, mode_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 if sys.platform == "win32":
     pytest.skip("modes and owners of POSIX", allow_module_level=True)
-
-
-@pytest.fixture
-def umask() -> Iterator[Callable[[int], int]]:
-    before = os.umask(0o022)
-    yield os.umask
-    os.umask(before)
 
 
 def made(path: Path, mode: int) -> Path:
@@ -37,11 +29,9 @@ def made(path: Path, mode: int) -> Path:
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o277, 0o777])
-def test_new_folders_are_private_whatever_the_umask(
-    tmp_path: Path, umask: Callable[[int], int], mask: int
-) -> None:
+def test_new_folders_are_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     """A folder and its missing parents are made with exactly 0700."""
-    umask(mask)
+    os.umask(mask)
 
     folder.prepare(str(tmp_path / "a" / "b" / "c"))
 
@@ -49,11 +39,9 @@ def test_new_folders_are_private_whatever_the_umask(
         assert mode_of(path) == 0o700
 
 
-def test_new_folder_is_never_looser(
-    tmp_path: Path, umask: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The mode is given at the making, not afterwards."""
-    umask(0)
+def test_new_folder_is_never_looser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new folder has its mode from the very beginning, not from a later step."""
+    os.umask(0)
     seen: list[int] = []
     chmod = os.chmod
 
@@ -92,7 +80,7 @@ def test_each_new_folder_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_folder_that_could_not_be_flushed_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a failed flush the next attempt makes and flushes it again."""
+    """A new folder that could not be flushed is removed, and the next attempt makes it."""
 
     def broken(_fd: int) -> None:
         raise OSError(errno.EIO, "no")
@@ -153,7 +141,7 @@ def test_writable_folder_is_refused_until_it_is_mended(tmp_path: Path, mode: int
 
 
 def test_our_own_narrow_mode_is_left(tmp_path: Path) -> None:
-    """A folder that its owner closed to himself is no business of ours."""
+    """A folder that its owner closed even to himself keeps its mode."""
     path = made(tmp_path / "home", 0o500)
 
     folder.prepare(str(path))
@@ -178,21 +166,16 @@ def test_folder_of_another_user_is_refused(tmp_path: Path) -> None:
 
 @as_root
 def test_folder_of_root_is_fine_for_others(tmp_path: Path) -> None:
-    """Whoever is root needs no trick, so a folder of root is accepted, but not mended."""
+    """A folder of root is accepted from a user who is not root, and left as it is."""
     path = made(tmp_path / "home", 0o755)
-    handle = os.open(path, os.O_RDONLY)
 
     def act() -> bool:
-        os.fchdir(handle)
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
         folder.check(".")
         folder.prepare(".")
         found = [(problem.id, problem.mendable) for problem in folder.problems(".")]
         return found == [("folder-readable", False)]
 
-    assert in_child(act)
-    os.close(handle)
+    assert as_nobody(path, act)
     assert mode_of(path) == 0o755
 
 
@@ -269,7 +252,7 @@ def test_impossible_path(tmp_path: Path, name: str) -> None:
 
 
 def test_name_that_is_too_long(tmp_path: Path) -> None:
-    """The system's refusal arrives in plain words."""
+    """A name that is too long for the system is refused in plain words."""
     with pytest.raises(StorageError, match="name is too long"):
         folder.prepare(str(tmp_path / ("x" * 300)))
 
@@ -287,7 +270,7 @@ def test_deep_path(tmp_path: Path) -> None:
 
 
 def test_mode_that_does_not_stick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without permissions cannot hold a private folder."""
+    """A folder on a file system that keeps no permissions is refused."""
     path = made(tmp_path / "home", 0o755)
     monkeypatch.setattr(os, "fchmod", lambda _fd, _mode: None)
 

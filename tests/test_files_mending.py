@@ -10,22 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.errors import (
-    NotDurableError,
-    StorageError,
-    UnsafeFileError,
-)
+from codemesh.errors import NotDurableError, StorageError, UnsafeFileError
 from codemesh.files import _saving
 from codemesh.files._system import system
 from codemesh.files.private import PrivateFile
-from files_support import (
-    NEW,
-    NOBODY,
-    OLD,
-    as_root,
-    mode_of,
-    private_file,
-)
+from files_support import NEW, NOBODY, OLD, as_root, mode_of, private_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,22 +23,9 @@ if sys.platform == "win32":
     pytest.skip("modes and owners of POSIX", allow_module_level=True)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir(mode=0o700)
-    return folder
-
-
-@pytest.fixture
-def store(home: Path) -> Path:
-    return private_file(home / "auth.json")
-
-
-def test_leftovers_are_found_and_swept(store: Path) -> None:
-    """Only the temp files of this very file count, and only regular ones of ours."""
-    home = store.parent
-    temp = private_file(home / ".auth.json.0123456789abcdef.tmp", b"secret")
+def test_leftovers_are_found_and_swept(private: Path, store: Path) -> None:
+    """The temp files of this very file are found and removed, and no other file is."""
+    temp = private_file(private / ".auth.json.0123456789abcdef.tmp", b"secret")
     spared = {
         ".auth.json.0123456789ABCDEF.tmp",
         ".auth.json.0123456789abcde.tmp",
@@ -60,22 +36,22 @@ def test_leftovers_are_found_and_swept(store: Path) -> None:
         ".auth.json.0123456789abcdeg.tmp",
     }
     for name in spared:
-        private_file(home / name)
-    (home / ".auth.json.1111111111111111.tmp").symlink_to(store)
-    (home / ".auth.json.2222222222222222.tmp").mkdir()
+        private_file(private / name)
+    (private / ".auth.json.1111111111111111.tmp").symlink_to(store)
+    (private / ".auth.json.2222222222222222.tmp").mkdir()
     file = PrivateFile(str(store))
 
     assert file.leftovers() == [str(temp)]
     file.sweep()
 
     assert file.leftovers() == []
-    assert spared < set(os.listdir(home))
+    assert spared < set(os.listdir(private))
     assert store.read_bytes() == OLD
 
 
 @pytest.mark.parametrize("action", ["replace", "remove"])
 def test_saving_and_removing_sweep(store: Path, action: str) -> None:
-    """Whoever changes the file leaves no old secret beside it."""
+    """A save and a removal leave no temp file of an earlier save beside the file."""
     private_file(store.parent / ".auth.json.0123456789abcdef.tmp", b"secret")
     file = PrivateFile(str(store))
 
@@ -89,7 +65,7 @@ def test_saving_and_removing_sweep(store: Path, action: str) -> None:
 
 @as_root
 def test_foreign_leftover_is_spared(store: Path) -> None:
-    """A file of another user is none of our leftovers."""
+    """A temp file of another user is not removed."""
     temp = private_file(store.parent / ".auth.json.0123456789abcdef.tmp")
     os.chown(temp, NOBODY, NOBODY)
 
@@ -180,7 +156,7 @@ def test_full_flush_of_the_drive(
 def test_folder_that_cannot_be_flushed(
     store: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Some file systems have no flush for folders; that is no failure."""
+    """A file system that does not flush folders is no reason to fail."""
     fsync = os.fsync
 
     def no_folders(fd: int) -> None:
@@ -213,7 +189,7 @@ def test_removal_that_is_not_confirmed(store: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_hard_link_keeps_the_old_content(store: Path, tmp_path: Path) -> None:
-    """A second name is no reason to refuse, but is reported."""
+    """A file with a second name is reported and saved anew, and the second name keeps the old."""
     os.link(store, tmp_path / "second")
     file = PrivateFile(str(store))
 
@@ -227,7 +203,7 @@ def test_hard_link_keeps_the_old_content(store: Path, tmp_path: Path) -> None:
 
 
 def test_signature_changes_with_each_save(store: Path) -> None:
-    """Another content has another signature, through a link as well."""
+    """The signature stays the same until a save, and is another one after it."""
     file = PrivateFile(str(store))
     facts = store.stat()
 
@@ -272,17 +248,17 @@ def test_tighten_leaves_the_files_of_others(store: Path) -> None:
 
 
 def test_inspection_of_what_cannot_be_inspected(store: Path) -> None:
-    """An inspection reports even what it cannot see."""
+    """A path that cannot be looked at is reported as unreadable."""
     (found,) = PrivateFile(str(store / "beneath")).problems()
 
     assert (found.id, found.mendable) == ("unreadable", False)
 
 
-def test_inspection_of_an_unsafe_link(home: Path, tmp_path: Path) -> None:
+def test_inspection_of_an_unsafe_link(private: Path, tmp_path: Path) -> None:
     """A link that leads nowhere safe is reported with the reason."""
-    (home / "auth.json").symlink_to(tmp_path / "no" / "file")
+    (private / "auth.json").symlink_to(tmp_path / "no" / "file")
 
-    (found,) = PrivateFile(str(home / "auth.json")).problems()
+    (found,) = PrivateFile(str(private / "auth.json")).problems()
 
     assert found.id == "unsafe-link"
     assert "missing" in found.sentence

@@ -9,64 +9,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.errors import (
-    TooLargeError,
-    UnsafeFileError,
-)
+from codemesh.errors import TooLargeError, UnsafeFileError
 from codemesh.files._system import system
 from codemesh.files.private import LIMIT, PrivateFile
-from files_support import (
-    NEW,
-    NOBODY,
-    OLD,
-    as_root,
-    in_child,
-    mode_of,
-    private_file,
-    refused,
-)
+from files_support import NEW, NOBODY, OLD, as_nobody, as_root, mode_of, private_file, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 if sys.platform == "win32":
     pytest.skip("modes and owners of POSIX", allow_module_level=True)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir(mode=0o700)
-    return folder
-
-
-@pytest.fixture
-def store(home: Path) -> Path:
-    return private_file(home / "auth.json")
-
-
-@pytest.fixture
-def umask() -> Iterator[Callable[[int], int]]:
-    before = os.umask(0o022)
-    yield os.umask
-    os.umask(before)
-
-
-def test_round_trip(home: Path) -> None:
+def test_round_trip(private: Path) -> None:
     """What was saved is read back, and a later save replaces all of it."""
-    file = PrivateFile(str(home / "auth.json"))
+    file = PrivateFile(str(private / "auth.json"))
 
     file.replace(OLD * 1000)
     file.replace(NEW)
 
     assert file.read() == NEW
-    assert os.listdir(home) == ["auth.json"]
+    assert os.listdir(private) == ["auth.json"]
 
 
-def test_absent_file_and_absent_folder(home: Path) -> None:
+def test_absent_file_and_absent_folder(private: Path) -> None:
     """A file that is not there reads as None and can be removed, with or without a folder."""
-    for path in (home / "auth.json", home / "no" / "where" / "auth.json"):
+    for path in (private / "auth.json", private / "no" / "where" / "auth.json"):
         file = PrivateFile(str(path))
 
         assert file.read() is None
@@ -78,34 +46,32 @@ def test_absent_file_and_absent_folder(home: Path) -> None:
         file.remove()
         file.sweep()
 
-    assert os.listdir(home) == []
+    assert os.listdir(private) == []
 
 
-def test_empty_file_is_not_an_absent_one(home: Path) -> None:
-    """Zero bytes are content, for somebody else to judge."""
-    private_file(home / "auth.json", b"")
+def test_empty_file_is_not_an_absent_one(private: Path) -> None:
+    """A file of zero bytes is read as zero bytes, not as None."""
+    private_file(private / "auth.json", b"")
 
-    assert PrivateFile(str(home / "auth.json")).read() == b""
+    assert PrivateFile(str(private / "auth.json")).read() == b""
 
 
-def test_relative_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path(private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare name means a file in the current folder."""
-    monkeypatch.chdir(home)
+    monkeypatch.chdir(private)
     file = PrivateFile("auth.json")
 
     file.replace(NEW)
 
     assert file.read() == NEW
-    assert (home / "auth.json").read_bytes() == NEW
+    assert (private / "auth.json").read_bytes() == NEW
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o277, 0o777])
-def test_mode_is_exact_whatever_the_umask(
-    tmp_path: Path, umask: Callable[[int], int], mask: int
-) -> None:
+def test_mode_is_exact_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     """First and later writes leave exactly 0600 in folders of exactly 0700."""
     path = tmp_path / "new" / "deeper" / "auth.json"
-    umask(mask)
+    os.umask(mask)
 
     for content in (OLD, NEW):
         PrivateFile(str(path)).replace(content)
@@ -116,9 +82,9 @@ def test_mode_is_exact_whatever_the_umask(
         assert path.read_bytes() == content
 
 
-def test_limits(home: Path) -> None:
+def test_limits(private: Path) -> None:
     """Exactly the limit is allowed, one byte more is refused and changes nothing."""
-    path = home / "auth.json"
+    path = private / "auth.json"
     file = PrivateFile(str(path), limit=10)
     file.replace(b"0123456789")
 
@@ -134,9 +100,9 @@ def test_limits(home: Path) -> None:
     assert [problem.id for problem in file.problems()] == ["too-large"]
 
 
-def test_default_limit_on_a_sparse_file(home: Path) -> None:
+def test_default_limit_on_a_sparse_file(private: Path) -> None:
     """A store over 64 MiB is refused at once, and the error names the figure."""
-    path = private_file(home / "auth.json", b"")
+    path = private_file(private / "auth.json", b"")
     os.truncate(path, LIMIT + 1)
 
     with pytest.raises(TooLargeError, match="64 MiB"):
@@ -186,28 +152,23 @@ def test_foreign_owner_is_refused_untouched(store: Path) -> None:
 
 @as_root
 def test_foreign_owner_is_refused_as_another_user(tmp_path: Path) -> None:
-    """Root's own files are no exception for a user who is not root."""
+    """A user who is not root is refused the files of root."""
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o755)
     private_file(folder / "auth.json")
-    handle = os.open(folder, os.O_RDONLY)
 
     def act() -> bool:
-        os.fchdir(handle)
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
         try:
             PrivateFile("auth.json").read()
         except UnsafeFileError as error:
             return "another user (uid 0)" in str(error)
         return False
 
-    assert in_child(act)
-    os.close(handle)
+    assert as_nobody(folder, act)
 
 
 def test_folder_that_others_may_write_is_refused(store: Path) -> None:
-    """The folder counts as well, sticky or not."""
+    """A file in a folder that others may write is refused, sticky bit or not."""
     for mode in (0o770, 0o707, 0o777, 0o1777):
         store.parent.chmod(mode)
 
@@ -219,7 +180,7 @@ def test_folder_that_others_may_write_is_refused(store: Path) -> None:
 
 
 def test_folder_that_others_may_read_keeps_its_mode(store: Path) -> None:
-    """Reading and writing leave such a folder alone: it may be no folder of codemesh."""
+    """A folder that others may read is used as it is: it may be no folder of codemesh."""
     store.parent.chmod(0o755)
     file = PrivateFile(str(store))
 
@@ -233,22 +194,23 @@ def test_folder_that_others_may_read_keeps_its_mode(store: Path) -> None:
 @as_root
 def test_nobody_else_ever_reads_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user who polls an enterable folder during 2,000 saves reads nothing."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o755)
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o755)
     monkeypatch.setattr(system, "flush", lambda _fd: None)
-    handle, (ready, started), (told, tell) = os.open(home, os.O_RDONLY), os.pipe(), os.pipe()
+    handle, (ready, started), (told, tell) = os.open(folder, os.O_RDONLY), os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         spy(handle, started, tell)
-    os.read(ready, 1)
+    try:
+        os.read(ready, 1)
+        file = PrivateFile(str(folder / "auth.json"))
+        for number in range(2000):
+            file.replace(b"secret %d" % number)
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
 
-    file = PrivateFile(str(home / "auth.json"))
-    for number in range(2000):
-        file.replace(b"secret %d" % number)
-
-    os.kill(pid, signal.SIGTERM)
     seen, temps, stolen = map(int, os.read(told, 100).split())
-    os.waitpid(pid, 0)
     for fd in (handle, ready, started, told, tell):
         os.close(fd)
     assert seen > 1000

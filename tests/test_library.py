@@ -67,7 +67,7 @@ def mypy(path: Path, code: str) -> str:
 
 
 def test_example() -> None:
-    """The example of the README runs as it stands, in ten lines, and shows no secret."""
+    """The example of the README has a dozen lines at most, runs as it stands, shows no secret."""
     assert len(EXAMPLE.strip().splitlines()) <= 12
 
     assert python(EXAMPLE) == "openai ApiKey(label='laptop', expires_at=None)\n"

@@ -2,71 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from codemesh import migration
-from codemesh.backends import registry
 from codemesh.backends.base import same
 from codemesh.errors import ConfigError, ConflictError, CredentialNotFoundError, UsageError
 from codemesh.migration import Options
-from codemesh.store import PassphraseSources, Store, load_config, open_backend
-from codemesh.unlock import VARIABLE
-from support import PASSPHRASE, api_key
+from codemesh.store import load_config
+from homes import ENTRIES, LASTING, backend, unlocked, write_plaintext
+from support import api_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codemesh.backends.base import Backend
     from codemesh.model import Record
-
-LASTING = [entry.name for entry in registry.lasting()]
-DIRECTIONS = list(itertools.permutations(LASTING, 2))
-ENTRIES: dict[str, Record] = {
-    "openai": {**api_key("one"), "label": None, "x-vendor": {"a": [1, 1.0, True, None, -0.0]}},
-    "anthropic/work": {"type": "oauth", "access_token": "a", "expires_at": 1.5, "scope": []},
-    "future": {"type": "unheard-of", "number": 2**70, "small": 1e-320},
-    "\u202e\x00 strange/../name": {"text": "\r\x00\U0001f511"},
-    "empty": {},
-}
-
-
-def open_store(home: Path) -> Store:
-    """The store of this home, with the passphrase at hand."""
-    config = load_config(str(home))
-    return Store(config, PassphraseSources(environ={VARIABLE: PASSPHRASE}))
-
-
-def backend(home: Path, name: str) -> Backend:
-    """One backend of this home, whatever config.toml names."""
-    store = open_store(home)
-    return open_backend(store.config, name, store.passphrases)
-
-
-@pytest.fixture(params=DIRECTIONS, ids="-to-".join)
-def direction(request: pytest.FixtureRequest, home: Path, cheap: None) -> tuple[str, str]:
-    """Two lasting backends; the first one is the store, and has the entries."""
-    del cheap
-    source, target = request.param
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text(f'# mine\nbackend = "{source}"  # for now\n')
-    backend(home, source).change(ENTRIES)
-    return source, target
 
 
 def test_everything_moves(home: Path, direction: tuple[str, str]) -> None:
     """Every entry is at the target to the last type, the target is the store, the source gone."""
     source, target = direction
 
-    result = migration.migrate(open_store(home), target)
+    result = migration.migrate(unlocked(home), target)
 
     assert result.plan.moves == sorted(ENTRIES)
     assert result.switched
     assert result.removed
-    store = open_store(home)
+    store = unlocked(home)
     assert store.backend.name == target
     assert same(store.records(), ENTRIES)
     assert not backend(home, source).status().exists
@@ -76,11 +40,11 @@ def test_there_and_back(home: Path, direction: tuple[str, str]) -> None:
     """Moved there and back again, every entry is what it was."""
     source, target = direction
 
-    migration.migrate(open_store(home), target)
-    migration.migrate(open_store(home), source)
+    migration.migrate(unlocked(home), target)
+    migration.migrate(unlocked(home), source)
 
-    assert same(open_store(home).records(), ENTRIES)
-    assert open_store(home).backend.name == source
+    assert same(unlocked(home).records(), ENTRIES)
+    assert unlocked(home).backend.name == source
 
 
 def test_configuration_keeps_its_comments(home: Path, direction: tuple[str, str]) -> None:
@@ -88,7 +52,7 @@ def test_configuration_keeps_its_comments(home: Path, direction: tuple[str, str]
     source, target = direction
     before = (home / "config.toml").read_text()
 
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
 
     assert (home / "config.toml").read_text() == before.replace(source, target)
 
@@ -96,10 +60,10 @@ def test_configuration_keeps_its_comments(home: Path, direction: tuple[str, str]
 def test_second_call_does_nothing(home: Path, direction: tuple[str, str]) -> None:
     """Migrating to what is the store already moves, switches and removes nothing."""
     _, target = direction
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
     before = {path: path.read_bytes() for path in home.iterdir() if path.is_file()}
 
-    result = migration.migrate(open_store(home), target)
+    result = migration.migrate(unlocked(home), target)
 
     assert (result.plan.moves, result.switched, result.removed) == ([], False, False)
     assert before == {path: path.read_bytes() for path in home.iterdir() if path.is_file()}
@@ -110,7 +74,7 @@ def test_plan_changes_nothing(home: Path, direction: tuple[str, str]) -> None:
     _, target = direction
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
-    planned = migration.plan(open_store(home), target)
+    planned = migration.plan(unlocked(home), target)
 
     assert planned.moves == sorted(ENTRIES)
     assert before == {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
@@ -120,12 +84,12 @@ def test_keep(home: Path, direction: tuple[str, str]) -> None:
     """With `keep` the source stays as it is, and the target is the store."""
     source, target = direction
 
-    result = migration.migrate(open_store(home), target, options=Options(keep=True))
+    result = migration.migrate(unlocked(home), target, options=Options(keep=True))
 
     assert not result.removed
     assert same(backend(home, source).records(), ENTRIES)
-    assert same(open_store(home).records(), ENTRIES)
-    assert open_store(home).backend.name == target
+    assert same(unlocked(home).records(), ENTRIES)
+    assert unlocked(home).backend.name == target
 
 
 def test_entries_of_the_target_stay(home: Path, direction: tuple[str, str]) -> None:
@@ -133,9 +97,9 @@ def test_entries_of_the_target_stay(home: Path, direction: tuple[str, str]) -> N
     _, target = direction
     backend(home, target).put("old", api_key("old"))
 
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
 
-    assert same(open_store(home).records(), {**ENTRIES, "old": api_key("old")})
+    assert same(unlocked(home).records(), {**ENTRIES, "old": api_key("old")})
 
 
 def test_identical_entries_count_as_moved(home: Path, direction: tuple[str, str]) -> None:
@@ -143,11 +107,11 @@ def test_identical_entries_count_as_moved(home: Path, direction: tuple[str, str]
     source, target = direction
     backend(home, target).put("openai", ENTRIES["openai"])
 
-    result = migration.migrate(open_store(home), target)
+    result = migration.migrate(unlocked(home), target)
 
     assert result.plan.identical == ["openai"]
     assert "openai" not in result.plan.moves
-    assert same(open_store(home).records(), ENTRIES)
+    assert same(unlocked(home).records(), ENTRIES)
     assert not backend(home, source).status().exists
 
 
@@ -159,7 +123,7 @@ def test_conflict_is_refused(home: Path, direction: tuple[str, str], there: Reco
     before = {path: path.read_bytes() for path in home.glob("auth*")}
 
     with pytest.raises(ConflictError) as caught:
-        migration.migrate(open_store(home), target)
+        migration.migrate(unlocked(home), target)
 
     assert caught.value.names == ["openai"]
     assert "--overwrite" in caught.value.hint
@@ -171,21 +135,21 @@ def test_overwrite(home: Path, direction: tuple[str, str]) -> None:
     _, target = direction
     backend(home, target).put("openai", api_key("another"))
 
-    migration.migrate(open_store(home), target, options=Options(overwrite=True))
+    migration.migrate(unlocked(home), target, options=Options(overwrite=True))
 
-    assert same(open_store(home).records(), ENTRIES)
+    assert same(unlocked(home).records(), ENTRIES)
 
 
 def test_bring_the_rest_from_another_store(home: Path, direction: tuple[str, str]) -> None:
     """What lies in a store that is not in use can be brought into the one that is."""
     source, target = direction
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
     backend(home, source).put("late", api_key("late"))
 
-    result = migration.migrate(open_store(home), target, source)
+    result = migration.migrate(unlocked(home), target, source)
 
     assert not result.switched
-    assert same(open_store(home).records(), {**ENTRIES, "late": api_key("late")})
+    assert same(unlocked(home).records(), {**ENTRIES, "late": api_key("late")})
     assert not backend(home, source).status().exists
 
 
@@ -194,11 +158,11 @@ def test_migration_of_nothing(home: Path, direction: tuple[str, str]) -> None:
     source, target = direction
     backend(home, source).retire(ENTRIES)
 
-    result = migration.migrate(open_store(home), target)
+    result = migration.migrate(unlocked(home), target)
 
     assert result.switched
-    assert open_store(home).backend.name == target
-    assert not open_store(home).status().exists
+    assert unlocked(home).backend.name == target
+    assert not unlocked(home).status().exists
 
 
 def test_without_configuration(home: Path, direction: tuple[str, str]) -> None:
@@ -206,10 +170,10 @@ def test_without_configuration(home: Path, direction: tuple[str, str]) -> None:
     _, target = direction
     (home / "config.toml").unlink()
 
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
 
     assert load_config(str(home)).backend == target
-    assert same(open_store(home).records(), ENTRIES)
+    assert same(unlocked(home).records(), ENTRIES)
 
 
 def test_progress_is_told(home: Path, direction: tuple[str, str]) -> None:
@@ -217,7 +181,7 @@ def test_progress_is_told(home: Path, direction: tuple[str, str]) -> None:
     _, target = direction
     heard: list[tuple[str, int, int]] = []
 
-    migration.migrate(open_store(home), target, progress=lambda *step: heard.append(step))
+    migration.migrate(unlocked(home), target, progress=lambda *step: heard.append(step))
 
     count = len(ENTRIES)
     assert heard[0] == ("copy", 0, count)
@@ -225,37 +189,30 @@ def test_progress_is_told(home: Path, direction: tuple[str, str]) -> None:
     assert heard[-1] == ("remove", 0, count)
 
 
-def test_foreign_keys_of_the_plaintext_file_stay(home: Path, cheap: None) -> None:
+@pytest.mark.usefixtures("cheap")
+def test_foreign_keys_of_the_plaintext_file_stay(home: Path) -> None:
     """Keys at the top that are not ours stay behind, with no credentials beside them."""
-    del cheap
-    home.mkdir(mode=0o700)
-    theirs = {"version": 3, "settings": {"theme": None}}
-    path = home / "auth.json"
-    path.write_text(
-        json.dumps({"version": 3, "credentials": ENTRIES, "settings": {"theme": None}})
-    )
-    path.chmod(0o600)
+    theirs: dict[str, object] = {"version": 3, "settings": {"theme": None}}
+    path = write_plaintext(home, ENTRIES, **theirs)
 
-    migration.migrate(open_store(home), "encrypted")
+    migration.migrate(unlocked(home), "encrypted")
 
     assert json.loads(path.read_text()) == {"credentials": {}, **theirs}
-    assert same(open_store(home).records(), ENTRIES)
+    assert same(unlocked(home).records(), ENTRIES)
 
 
-def test_record_that_the_target_cannot_keep(home: Path, cheap: None) -> None:
+@pytest.mark.usefixtures("cheap")
+def test_record_that_the_target_cannot_keep(home: Path) -> None:
     """A record of another program that nests too deeply stops the migration unharmed."""
-    del cheap
-    home.mkdir(mode=0o700)
-    path = home / "auth.json"
+    path = write_plaintext(home, {})
     path.write_text('{"credentials": {"a": {}, "deep": {"a": ' + "[" * 80 + "]" * 80 + "}}}")
-    path.chmod(0o600)
     before = path.read_bytes()
 
     with pytest.raises(UsageError):
-        migration.migrate(open_store(home), "encrypted")
+        migration.migrate(unlocked(home), "encrypted")
 
     assert path.read_bytes() == before
-    assert open_store(home).backend.name == "plaintext"
+    assert unlocked(home).backend.name == "plaintext"
     assert not (home / "auth.vault.json").exists()
 
 
@@ -265,7 +222,7 @@ def test_record_that_the_target_cannot_keep(home: Path, cheap: None) -> None:
 )
 def test_unknown_and_passing_backends(home: Path, target: str, source: str | None) -> None:
     """A backend that nobody knows, or that keeps nothing, is neither source nor target."""
-    store = open_store(home)
+    store = unlocked(home)
 
     with pytest.raises(ConfigError):
         migration.migrate(store, target, source)
@@ -275,15 +232,17 @@ def test_unknown_and_passing_backends(home: Path, target: str, source: str | Non
 
 @pytest.mark.parametrize("name", LASTING)
 def test_onto_itself(home: Path, name: str) -> None:
-    """A migration that is told to go from a store to itself is refused."""
+    """A migration that is told to go from a store to itself is refused, and makes nothing."""
     with pytest.raises(ConfigError):
-        migration.migrate(open_store(home), name, name)
+        migration.migrate(unlocked(home), name, name)
+
+    assert not home.exists()
 
 
 def test_missing_entry_after_migration(home: Path, direction: tuple[str, str]) -> None:
-    """After a migration a missing entry is missing as before."""
+    """After a migration what was in neither store is still told as missing."""
     _, target = direction
-    migration.migrate(open_store(home), target)
+    migration.migrate(unlocked(home), target)
 
     with pytest.raises(CredentialNotFoundError):
-        open_store(home).get("missing")
+        unlocked(home).get("missing")

@@ -11,6 +11,7 @@ from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.backends.plaintext import PlaintextBackend
 from codemesh.migration import migrate
+from homes import write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +36,7 @@ THIRD = registry.Entry(
 def three(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home whose config.toml names the plaintext store, beside a third kind of store."""
     monkeypatch.setattr(registry, "TABLE", (*registry.TABLE, THIRD))
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text(
-        'backend = "plaintext"\n[backends.third]\npath = "third.json"\n'
-    )
+    write_config(home, 'backend = "plaintext"\n[backends.third]\npath = "third.json"\n')
 
 
 @pytest.mark.usefixtures("three", "cheap")
@@ -53,7 +51,7 @@ def test_store_in_use_stays_in_view() -> None:
     assert open_store().names() == ["openai"]
 
 
-@pytest.mark.usefixtures("three")
+@pytest.mark.usefixtures("three", "cheap")
 def test_switch_by_another_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that was chosen while the migration got ready is the one that is moved."""
     store = open_store()

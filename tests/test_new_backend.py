@@ -19,6 +19,7 @@ from codemesh.backends.base import same
 from codemesh.backends.registry import Entry
 from codemesh.checks import text
 from codemesh.errors import BackendUnavailableError, ConfigError
+from homes import LASTING, write_config
 from support import Bench, api_key
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def test_listing_imports_nothing(mirror: Entry) -> None:
 @pytest.mark.usefixtures("mirror")
 def test_store_by_configuration(home: Path) -> None:
     """Named in config.toml, with options of its own, the new backend is the store."""
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('backend = "mirror"\n[backends.mirror]\npath = "x.mirror"\n')
+    write_config(home, 'backend = "mirror"\n[backends.mirror]\npath = "x.mirror"\n')
 
     open_store().put("openai", ApiKey.new("one"))
 
@@ -136,8 +136,7 @@ def test_store_by_configuration(home: Path) -> None:
 @pytest.mark.usefixtures("mirror")
 def test_options_are_checked(home: Path) -> None:
     """An unknown option of the new backend is an error that names the nearest one."""
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('[backends.mirror]\npaht = "x"\n')
+    write_config(home, '[backends.mirror]\npaht = "x"\n')
 
     with pytest.raises(ConfigError, match="paht") as caught:
         open_store()
@@ -179,13 +178,12 @@ def test_command_line_knows_it(home: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("mirror", "cheap")
-@pytest.mark.parametrize("other", [entry.name for entry in registry.lasting()])
+@pytest.mark.parametrize("other", LASTING)
 def test_migration_to_and_from_it(home: Path, other: str) -> None:
     """Credentials move to the new backend and back, to the last type."""
     environ = {"CODEMESH_PASSPHRASE": "pass"}
     record: Record = {"type": "api_key", "key": "k", "x": [1, 1.0, True, None]}
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text(f'backend = "{other}"\n')
+    write_config(home, f'backend = "{other}"\n')
     open_store(environ=environ).backend.put("openai", record)
 
     migration.migrate(open_store(environ=environ), "mirror")
@@ -225,8 +223,7 @@ def plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def configured(home: Path, name: str) -> Callable[[], Backend]:
     """The backend of a home whose config.toml names it, once it is called."""
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text(f'backend = "{name}"\n[backends.{name}]\nown = 1\n')
+    write_config(home, f'backend = "{name}"\n[backends.{name}]\nown = 1\n')
     return lambda: open_store().backend
 
 
@@ -245,8 +242,7 @@ def test_only_the_plug_in_that_is_named_is_loaded(home: Path) -> None:
 @pytest.mark.usefixtures("plug_ins")
 def test_plug_in_takes_no_name_of_ours(home: Path) -> None:
     """A plug-in cannot put itself in the place of a backend of the table."""
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('backend = "plaintext"\n')
+    write_config(home, 'backend = "plaintext"\n')
 
     assert type(open_store().backend).__module__ == "codemesh.backends.plaintext"
     assert "other_backend" not in sys.modules

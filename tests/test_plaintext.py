@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,27 +19,14 @@ from codemesh.errors import (
     TooLargeError,
     UnsafeFileError,
 )
+from homes import RUST_STORE
 from support import CANARY, api_key, passphrases, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from codemesh.model import Record
-
-RUST = b"""{
-  "credentials": {
-    "anthropic": {
-      "type": "oauth",
-      "access_token": "a",
-      "refresh_token": "r",
-      "expires_at": 1700000000
-    },
-    "openai": {
-      "type": "apikey",
-      "key": "k"
-    }
-  }
-}"""
 
 
 def store(home: Path, **options: object) -> PlaintextBackend:
@@ -46,42 +34,37 @@ def store(home: Path, **options: object) -> PlaintextBackend:
     return PlaintextBackend(Context(str(home), options, 0.2, passphrases))
 
 
-@pytest.fixture
-def path(home: Path) -> Path:
-    """The file of a store as the Rust program leaves it, in a folder that others may read."""
-    home.mkdir(mode=0o755)
-    file = home / "auth.json"
-    file.write_bytes(RUST)
-    file.chmod(0o600)
-    return file
+def read_and_write(home: Path) -> list[Callable[[], object]]:
+    """A reading action and a writing one."""
+    return [store(home).names, lambda: store(home).put("a", api_key("1"))]
 
 
 # -- format ------------------------------------------------------------------------------
 
 
-def test_file_of_the_rust_program(path: Path) -> None:
+def test_file_of_the_rust_program(rust_file: Path) -> None:
     """A file of the Rust program is read as it is, and not touched by that."""
-    records = store(path.parent).records()
+    records = store(rust_file.parent).records()
 
-    assert same(records, json.loads(RUST)["credentials"])
-    assert path.read_bytes() == RUST
-    assert path.parent.stat().st_mode & 0o777 == 0o755
+    assert same(records, json.loads(RUST_STORE)["credentials"])
+    assert rust_file.read_bytes() == RUST_STORE
+    assert rust_file.parent.stat().st_mode & 0o777 == 0o755
 
 
-def test_rewrite_keeps_the_spelling(path: Path) -> None:
+def test_rewrite_keeps_the_spelling(rust_file: Path) -> None:
     """A rewrite keeps the order of entries and fields, and the Rust spelling of a type."""
-    store(path.parent).put("zebra", api_key("z"))
+    store(rust_file.parent).put("zebra", api_key("z"))
 
-    text = path.read_bytes()
-    assert text.startswith(RUST[:-8].rstrip().removesuffix(b"}"))
+    text = rust_file.read_bytes()
+    assert text.startswith(RUST_STORE[:-8].rstrip().removesuffix(b"}"))
     assert list(json.loads(text)["credentials"]) == ["anthropic", "openai", "zebra"]
 
 
-def test_file_is_ascii(path: Path) -> None:
+def test_file_is_ascii(rust_file: Path) -> None:
     """The file holds ASCII alone and ends with one newline, so any program can read it."""
-    store(path.parent).put("caf\u00e9", api_key("\U0001f511\x00\u2028"))
+    store(rust_file.parent).put("caf\u00e9", api_key("\U0001f511\x00\u2028"))
 
-    raw = path.read_bytes()
+    raw = rust_file.read_bytes()
 
     assert raw.isascii()
     assert raw.endswith(b"}\n")
@@ -89,53 +72,53 @@ def test_file_is_ascii(path: Path) -> None:
 
 
 @pytest.mark.parametrize("theirs", [{"version": 1}, {"a": {"b": [None, 1.0]}, "": False}])
-def test_unknown_top_level_keys(path: Path, theirs: dict[str, object]) -> None:
+def test_unknown_top_level_keys(rust_file: Path, theirs: dict[str, object]) -> None:
     """Keys at the top that are not ours survive every rewrite, and keep the file alive."""
-    path.write_text(json.dumps({**theirs, "credentials": {"a": api_key("1")}}))
-    backend = store(path.parent)
+    rust_file.write_text(json.dumps({**theirs, "credentials": {"a": api_key("1")}}))
+    backend = store(rust_file.parent)
 
     backend.put("b", api_key("2"))
     backend.remove("a")
     backend.retire({"b": api_key("2")})
 
-    assert same(json.loads(path.read_text()), {"credentials": {}, **theirs})
+    assert same(json.loads(rust_file.read_text()), {"credentials": {}, **theirs})
     assert backend.status().exists
 
 
 @pytest.mark.parametrize(
     "content", [b'{"credentials": null}', b'{"Credentials": {}}', b'{"a": 1}']
 )
-def test_document_without_credentials(path: Path, content: bytes) -> None:
+def test_document_without_credentials(rust_file: Path, content: bytes) -> None:
     """A document without an object of credentials is damage, not an empty store."""
-    path.write_bytes(content)
+    rust_file.write_bytes(content)
 
-    with pytest.raises(DamagedError, match=str(path)):
-        store(path.parent).records()
+    with pytest.raises(DamagedError, match=str(rust_file)):
+        store(rust_file.parent).records()
 
 
 @pytest.mark.parametrize("record", ["text", "5", "null", "[]", "true"])
-def test_record_that_is_no_object(path: Path, record: str) -> None:
+def test_record_that_is_no_object(rust_file: Path, record: str) -> None:
     """One record that is no object is damage, and nothing is rewritten around it."""
-    path.write_text('{"credentials": {"a": {}, "b": ' + record.replace("text", '"t"') + "}}")
-    before = path.read_bytes()
+    rust_file.write_text('{"credentials": {"a": {}, "b": ' + record.replace("text", '"t"') + "}}")
+    before = rust_file.read_bytes()
 
     for action in (
-        store(path.parent).names,
-        lambda: store(path.parent).get("a"),
-        lambda: store(path.parent).put("a", api_key("1")),
+        store(rust_file.parent).names,
+        lambda: store(rust_file.parent).get("a"),
+        lambda: store(rust_file.parent).put("a", api_key("1")),
     ):
         with pytest.raises(DamagedError):
             action()
 
-    assert path.read_bytes() == before
+    assert rust_file.read_bytes() == before
 
 
-def test_zero_bytes(path: Path) -> None:
+def test_zero_bytes(rust_file: Path) -> None:
     """A file of length zero is damaged, not empty."""
-    path.write_bytes(b"")
+    rust_file.write_bytes(b"")
 
     with pytest.raises(DamagedError, match="empty"):
-        store(path.parent).names()
+        store(rust_file.parent).names()
 
 
 # -- safety ------------------------------------------------------------------------------
@@ -155,83 +138,83 @@ def test_modes(home: Path, umask: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666])
-def test_loose_file_is_refused(path: Path, mode: int) -> None:
+def test_loose_file_is_refused(rust_file: Path, mode: int) -> None:
     """A file that others may read or write is refused by reads and writes, as it is."""
-    path.chmod(mode)
+    rust_file.chmod(mode)
 
-    for action in (store(path.parent).names, lambda: store(path.parent).put("a", api_key("1"))):
+    for action in read_and_write(rust_file.parent):
         with pytest.raises(UnsafeFileError) as caught:
             action()
         assert "doctor --fix" in caught.value.hint
 
-    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (RUST, mode)
+    assert (rust_file.read_bytes(), rust_file.stat().st_mode & 0o777) == (RUST_STORE, mode)
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
-def test_folder_that_others_may_write(path: Path, mode: int) -> None:
+def test_folder_that_others_may_write(rust_file: Path, mode: int) -> None:
     """A folder that others may write is refused by reads and writes."""
-    path.parent.chmod(mode)
+    rust_file.parent.chmod(mode)
 
-    for action in (store(path.parent).names, lambda: store(path.parent).put("a", api_key("1"))):
+    for action in read_and_write(rust_file.parent):
         with pytest.raises(UnsafeFileError):
             action()
 
 
-def test_folder_that_others_may_read(path: Path) -> None:
+def test_folder_that_others_may_read(rust_file: Path) -> None:
     """A folder that others may only read is read from, and tightened by the first write."""
-    store(path.parent).put("a", api_key("1"))
+    store(rust_file.parent).put("a", api_key("1"))
 
-    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert rust_file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_link_is_kept(path: Path, tmp_path: Path) -> None:
+def test_link_is_kept(rust_file: Path, tmp_path: Path) -> None:
     """A link of ours to a file of ours is followed, and survives a write."""
     target = tmp_path / "real.json"
-    path.rename(target)
-    path.symlink_to(target)
+    rust_file.rename(target)
+    rust_file.symlink_to(target)
 
-    store(path.parent).put("a", api_key("1"))
+    store(rust_file.parent).put("a", api_key("1"))
 
-    assert path.is_symlink()
+    assert rust_file.is_symlink()
     assert "a" in json.loads(target.read_text())["credentials"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device"])
-def test_special_files(path: Path, kind: str) -> None:
+def test_special_files(rust_file: Path, kind: str) -> None:
     """What is no regular file is refused and not waited for."""
-    path.unlink()
+    rust_file.unlink()
     if kind == "folder":
-        path.mkdir()
+        rust_file.mkdir()
     elif kind == "fifo":
-        os.mkfifo(path, 0o600)
+        os.mkfifo(rust_file, 0o600)
     else:
-        path.symlink_to("/dev/zero")
+        rust_file.symlink_to("/dev/zero")
 
-    for action in (store(path.parent).names, lambda: store(path.parent).put("a", api_key("1"))):
+    for action in read_and_write(rust_file.parent):
         with pytest.raises(UnsafeFileError):
             action()
 
 
-def test_too_large(path: Path) -> None:
+def test_too_large(rust_file: Path) -> None:
     """A file over the limit is refused, and so is a write that would make one."""
-    with path.open("r+b") as file:
+    with rust_file.open("r+b") as file:
         file.truncate(64 * 2**20 + 1)
 
     with pytest.raises(TooLargeError):
-        store(path.parent).names()
+        store(rust_file.parent).names()
 
 
-def test_too_large_a_write(path: Path) -> None:
+def test_too_large_a_write(rust_file: Path) -> None:
     """A write that would go over the limit is refused, and the store stays."""
     batch: dict[str, Record] = {f"e{number}": {"key": "x" * 2**20} for number in range(64)}
 
     with pytest.raises(TooLargeError):
-        store(path.parent).change(batch)
+        store(rust_file.parent).change(batch)
 
-    assert path.read_bytes() == RUST
+    assert rust_file.read_bytes() == RUST_STORE
 
 
-def test_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(rust_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full leaves the old file and no other, and shows no secret."""
 
     def write(fd: int, data: bytes) -> int:
@@ -241,40 +224,40 @@ def test_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
         with pytest.raises(StorageError, match="space") as caught:
-            store(path.parent).put("a", api_key(CANARY))
+            store(rust_file.parent).put("a", api_key(CANARY))
 
-    assert path.read_bytes() == RUST
-    assert store(path.parent).leftovers() == []
+    assert rust_file.read_bytes() == RUST_STORE
+    assert store(rust_file.parent).leftovers() == []
     assert CANARY not in shown(caught.value)
 
 
-def test_saved_but_not_confirmed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_but_not_confirmed(rust_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When only the folder's flush fails the change is saved, and that is what is said."""
     real = os.fsync
 
     def fsync(fd: int) -> None:
-        if os.path.isdir(f"/proc/self/fd/{fd}"):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise OSError(5, "Input/output error")
         real(fd)
 
-    store(path.parent).names()
-    (path.parent / "state").mkdir(mode=0o700)
+    store(rust_file.parent).names()
+    (rust_file.parent / "state").mkdir(mode=0o700)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(NotDurableError, match="saved"):
-            store(path.parent).put("a", api_key("1"))
+            store(rust_file.parent).put("a", api_key("1"))
 
-    assert same(store(path.parent).get("a"), api_key("1"))
+    assert same(store(rust_file.parent).get("a"), api_key("1"))
 
 
-def test_busy(path: Path) -> None:
+def test_busy(rust_file: Path) -> None:
     """While another holds the lock, reads go on and a write gives up at its deadline."""
-    with store(path.parent)._lock():
-        assert store(path.parent).names() == ["anthropic", "openai"]
+    with store(rust_file.parent)._lock():
+        assert store(rust_file.parent).names() == ["anthropic", "openai"]
         with pytest.raises(BusyError):
-            store(path.parent).put("a", api_key("1"))
+            store(rust_file.parent).put("a", api_key("1"))
 
-    assert path.read_bytes() == RUST
+    assert rust_file.read_bytes() == RUST_STORE
 
 
 def test_two_homes_share_a_file(home: Path, tmp_path: Path) -> None:

@@ -10,64 +10,34 @@ import pytest
 from codemesh.backends import _salvage
 from codemesh.backends.base import Context, same
 from codemesh.backends.plaintext import PlaintextBackend
+from homes import RUST_STORE
 from support import passphrases
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-RUST = b"""{
-  "credentials": {
-    "anthropic": {
-      "type": "oauth",
-      "access_token": "a",
-      "refresh_token": "r",
-      "expires_at": 1700000000
-    },
-    "openai": {
-      "type": "apikey",
-      "key": "k"
-    }
-  }
-}"""
-
-
-def store(home: Path, **options: object) -> PlaintextBackend:
-    """The store, with options as config.toml gives them."""
-    return PlaintextBackend(Context(str(home), options, 0.2, passphrases))
-
-
-@pytest.fixture
-def path(home: Path) -> Path:
-    """The file of a store as the Rust program leaves it, in a folder that others may read."""
-    home.mkdir(mode=0o755)
-    file = home / "auth.json"
-    file.write_bytes(RUST)
-    file.chmod(0o600)
-    return file
-
-
-@pytest.mark.parametrize("length", range(0, len(RUST), 9))
-def test_every_cut_is_salvaged(path: Path, length: int) -> None:
+@pytest.mark.parametrize("length", range(0, len(RUST_STORE), 9))
+def test_every_cut_is_salvaged(rust_file: Path, length: int) -> None:
     """Of a file that was cut off, every entry that is whole is saved, to the last type."""
-    path.write_bytes(RUST[:length])
-    whole = json.loads(RUST)["credentials"]
+    rust_file.write_bytes(RUST_STORE[:length])
+    whole = json.loads(RUST_STORE)["credentials"]
 
-    salvaged = store(path.parent).salvage()
+    salvaged = PlaintextBackend(Context(str(rust_file.parent), {}, 0.2, passphrases)).salvage()
 
     assert all(same(record, whole[name]) for name, record in salvaged.records.items())
-    assert "anthropic" in salvaged.records or length < RUST.index(b'"openai"')
-    assert path.read_bytes() == RUST[:length]
+    assert "anthropic" in salvaged.records or length < RUST_STORE.index(b'"openai"')
+    assert rust_file.read_bytes() == RUST_STORE[:length]
 
 
 @pytest.mark.parametrize(
     ("raw", "saved", "lost"),
     [
-        (RUST + RUST, ["anthropic", "openai"], 2),
-        (RUST.replace(b'"k"', b"NaN"), ["anthropic"], 1),
-        (RUST.replace(b'"a"', b'"\xff"'), ["openai"], 1),
-        (RUST.replace(b"1700000000", b""), ["openai"], 1),
-        (b"\xef\xbb\xbf" + RUST + b"\x00", ["anthropic", "openai"], 0),
+        (RUST_STORE + RUST_STORE, ["anthropic", "openai"], 2),
+        (RUST_STORE.replace(b'"k"', b"NaN"), ["anthropic"], 1),
+        (RUST_STORE.replace(b'"a"', b'"\xff"'), ["openai"], 1),
+        (RUST_STORE.replace(b"1700000000", b""), ["openai"], 1),
+        (b"\xef\xbb\xbf" + RUST_STORE + b"\x00", ["anthropic", "openai"], 0),
         (b'{"credentials": {"credentials": {"type": "x"}, "a": 5', ["credentials"], 0),
         (b'{"credentials": {"type": {"type": "x"}, "a": 5', ["type"], 0),
         (b"", [], 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,28 +18,14 @@ from codemesh.errors import (
 )
 from codemesh.store import load_config
 from codemesh.unlock import VARIABLE
+from homes import write_config, write_plaintext
 from support import PASSPHRASE, api_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codemesh.model import Record
 
 KEY = ApiKey.new("one")
-
-
-def write_plaintext(home: Path, records: dict[str, Record]) -> None:
-    """Write the plaintext store as the Rust program does."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    path = home / "auth.json"
-    path.write_text(json.dumps({"credentials": records}))
-    path.chmod(0o600)
-
-
-def write_config(home: Path, text: str) -> None:
-    """Write config.toml."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    (home / "config.toml").write_text(text)
 
 
 # -- which store -------------------------------------------------------------------------
@@ -207,7 +194,7 @@ def test_current_folder_decides_nothing(
 def test_missing_library(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend whose library is missing says what to install, and nothing else is used."""
     write_config(home, 'backend = "encrypted"\n')
-    monkeypatch.setitem(__import__("sys").modules, "codemesh.backends.encrypted", None)
+    monkeypatch.setitem(sys.modules, "codemesh.backends.encrypted", None)
 
     with pytest.raises(BackendUnavailableError) as caught:
         open_store()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from codemesh.errors import (
     LoginRequiredError,
     NotUnderstoodError,
 )
+from homes import write_config, write_plaintext
 from support import CANARY, api_key, shown
 
 if TYPE_CHECKING:
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from codemesh.model import Record
 
 KEY = ApiKey.new("one")
-
-
-def write_plaintext(home: Path, records: dict[str, Record]) -> None:
-    """Write the plaintext store as the Rust program does."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    path = home / "auth.json"
-    path.write_text(json.dumps({"credentials": records}))
-    path.chmod(0o600)
-
-
-def write_config(home: Path, text: str) -> None:
-    """Write config.toml."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    (home / "config.toml").write_text(text)
 
 
 # -- which entry -------------------------------------------------------------------------

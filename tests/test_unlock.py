@@ -11,38 +11,14 @@ import pytest
 from codemesh import unlock
 from codemesh.errors import LockedError, TooLargeError, UnsafeFileError, UsageError
 from codemesh.unlock import Passphrases
-from support import CANARY, shown
+from files_support import NOBODY, as_root, private_file
+from support import CANARY, given, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 COMPOSED = "p\u00e4ssword"
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe, closed at the end of the test unless it did."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            continue
-
-
-def private(path: Path, content: bytes) -> str:
-    """A file that only its owner may read; its path."""
-    path.write_bytes(content)
-    path.chmod(0o600)
-    return str(path)
-
-
-def given(passphrases: Passphrases) -> str:
-    """The first candidate for the passphrase of a store that is there."""
-    return next(passphrases(new=False))
 
 
 # -- what a passphrase is ----------------------------------------------------------------
@@ -88,6 +64,18 @@ def test_refusals_carry_no_passphrase() -> None:
 # -- line ends ---------------------------------------------------------------------------
 
 
+def giving(content: bytes, source: str, tmp_path: Path, pipe: tuple[int, int]) -> Passphrases:
+    """Passphrases with one source, which gives these bytes."""
+    if source == "fd":
+        os.write(pipe[1], content)
+        os.close(pipe[1])
+        return Passphrases(fd=pipe[0], environ={})
+    path = str(private_file(tmp_path / "passphrase", content))
+    if source == "file":
+        return Passphrases(environ={unlock.FILE_VARIABLE: path})
+    return Passphrases(environ={}, command=["cat", path])
+
+
 @pytest.mark.parametrize(
     ("content", "passphrase"),
     [
@@ -108,16 +96,7 @@ def test_one_line_end_is_stripped(
     source: str, content: bytes, passphrase: str, tmp_path: Path, pipe: tuple[int, int]
 ) -> None:
     """Exactly one line end is stripped from what a descriptor, a file or a command gives."""
-    path = private(tmp_path / "passphrase", content)
-    os.write(pipe[1], content)
-    os.close(pipe[1])
-    sources = {
-        "fd": Passphrases(fd=pipe[0], environ={}),
-        "file": Passphrases(environ={unlock.FILE_VARIABLE: path}),
-        "command": Passphrases(environ={}, command=["cat", path]),
-    }
-
-    assert given(sources[source]) == passphrase
+    assert given(giving(content, source, tmp_path, pipe)) == passphrase
 
 
 @pytest.mark.parametrize(
@@ -129,17 +108,9 @@ def test_bad_content_is_refused(
 ) -> None:
     """What a descriptor, a file or a command gives is checked, and not shown in the error."""
     content = content.replace(b"\xff", CANARY.encode() + b"\xff")
-    path = private(tmp_path / "passphrase", content)
-    os.write(pipe[1], content)
-    os.close(pipe[1])
-    sources = {
-        "fd": Passphrases(fd=pipe[0], environ={}),
-        "file": Passphrases(environ={unlock.FILE_VARIABLE: path}),
-        "command": Passphrases(environ={}, command=["cat", path]),
-    }
 
     with pytest.raises(UsageError) as caught:
-        given(sources[source])
+        given(giving(content, source, tmp_path, pipe))
 
     assert CANARY not in shown(caught.value)
 
@@ -195,18 +166,18 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o602])
 def test_loose_file(tmp_path: Path, mode: int) -> None:
     """A passphrase file that others may read or write is refused."""
-    path = private(tmp_path / "passphrase", b"secret")
+    path = str(private_file(tmp_path / "passphrase", b"secret"))
     os.chmod(path, mode)
 
     with pytest.raises(UnsafeFileError):
         given(Passphrases(environ={unlock.FILE_VARIABLE: path}))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a second user needs root")
+@as_root
 def test_foreign_file(tmp_path: Path) -> None:
     """A passphrase file of another user is refused."""
-    path = private(tmp_path / "passphrase", b"secret")
-    os.chown(path, 65534, 65534)
+    path = str(private_file(tmp_path / "passphrase", b"secret"))
+    os.chown(path, NOBODY, NOBODY)
 
     with pytest.raises(UnsafeFileError):
         given(Passphrases(environ={unlock.FILE_VARIABLE: path}))
@@ -223,7 +194,7 @@ def test_special_file(tmp_path: Path) -> None:
 
 def test_large_file(tmp_path: Path) -> None:
     """A file that is far too large for a passphrase is not read to its end."""
-    path = private(tmp_path / "passphrase", b"x" * 100_000)
+    path = str(private_file(tmp_path / "passphrase", b"x" * 100_000))
 
     with pytest.raises(TooLargeError):
         given(Passphrases(environ={unlock.FILE_VARIABLE: path}))

@@ -11,10 +11,10 @@ import pytest
 from codemesh import unlock
 from codemesh.errors import CodemeshError, LockedError
 from codemesh.unlock import Passphrases
-from support import CANARY
+from files_support import private_file
+from support import CANARY, given
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -31,33 +31,9 @@ class Answers:
         return self.answers.pop(0)
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe, closed at the end of the test unless it did."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            continue
-
-
-def private(path: Path, content: bytes) -> str:
-    """A file that only its owner may read; its path."""
-    path.write_bytes(content)
-    path.chmod(0o600)
-    return str(path)
-
-
 def python(code: str) -> list[str]:
     """A command that runs this code."""
     return [sys.executable, "-c", code]
-
-
-def given(passphrases: Passphrases) -> str:
-    """The first candidate for the passphrase of a store that is there."""
-    return next(passphrases(new=False))
 
 
 def test_order_of_sources(tmp_path: Path, pipe: tuple[int, int]) -> None:
@@ -66,7 +42,7 @@ def test_order_of_sources(tmp_path: Path, pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
     environ = {
         unlock.VARIABLE: "from variable",
-        unlock.FILE_VARIABLE: private(tmp_path / "passphrase", b"from file"),
+        unlock.FILE_VARIABLE: str(private_file(tmp_path / "passphrase", b"from file")),
     }
     command = python("print('from command')")
     prompt = Answers("from prompt")

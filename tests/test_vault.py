@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.backends import _kdf, _vault
+from codemesh.backends import _vault
 from codemesh.backends._kdf import PROFILES
 from codemesh.errors import (
     NotAVaultError,
@@ -22,29 +20,12 @@ from codemesh.errors import (
     UsageError,
     WrongPassphraseError,
 )
+from vaults import PASSPHRASE, open_all, root_of, sealing
 
-if TYPE_CHECKING:
-    from codemesh.backends._vault import Sealing
-
-PASSPHRASE = "a passphrase of tests"
 ENTRIES: dict[str, dict[str, object]] = {
     "openai/work": {"type": "api_key", "key": "sk-marked"},
     "z": {"n": [1, 1.0, True]},
 }
-
-root_of = cache(_kdf.derive_root)
-
-
-@cache
-def sealing() -> Sealing:
-    """One store, whose key is derived once for this file."""
-    return _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
-
-
-def open_all(raw: bytes, passphrase: str = PASSPHRASE) -> dict[str, dict[str, object]]:
-    vault = _vault.parse(raw)
-    return _vault.open_payload(vault, _vault.unwrap(vault, root_of(passphrase, vault.kdf)))
-
 
 # -- round trip --------------------------------------------------------------------
 

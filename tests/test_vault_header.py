@@ -11,11 +11,10 @@ import time
 import pytest
 
 from codemesh.backends import _vault
-from codemesh.backends._kdf import PROFILES
 from codemesh.errors import CodemeshError, NewerVersionError, NotAVaultError, UnsafeKdfError
+from vaults import sealing
 
-SEALING = _vault.new_sealing("a passphrase of tests", PROFILES["floor"])
-RAW = _vault.seal(SEALING, 0, {"openai": {"type": "api_key", "key": "sk-marked"}})
+RAW = _vault.seal(sealing(), 0, {"openai": {"type": "api_key", "key": "sk-marked"}})
 
 
 def with_kdf(**fields: object) -> bytes:

@@ -6,16 +6,19 @@ import json
 import random
 from functools import cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemesh.backends import _vault
-from codemesh.backends._kdf import PROFILES, Kdf, derive_root
 from codemesh.errors import CodemeshError
+from vaults import PASSPHRASE, root_of, sealing
 
-PASSPHRASE = "a passphrase of tests"
+if TYPE_CHECKING:
+    from codemesh.backends._kdf import Kdf
+
 ENTRIES = {"openai": {"type": "api_key", "key": "sk-marked"}}
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -34,13 +37,13 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 stores = st.dictionaries(names, st.dictionaries(text, json_values, max_size=6), max_size=6)
 
 
-SEALING = _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
+SEALING = sealing()
 SMALL = _vault.seal(SEALING, 7, ENTRIES)
-ROOT = derive_root(PASSPHRASE, SEALING.kdf)
+ROOT = root_of(PASSPHRASE, SEALING.kdf)
 
 
 @cache
-def root_of(kdf: Kdf) -> bytes:
+def some_root(kdf: Kdf) -> bytes:
     """The true root for the true parameters, and some other one for edited ones.
 
     Argon2 itself would take half an hour here, or 2 GiB where a digit of `m` flipped.
@@ -50,7 +53,7 @@ def root_of(kdf: Kdf) -> bytes:
 
 def open_all(raw: bytes) -> dict[str, dict[str, object]]:
     vault = _vault.parse(raw)
-    return _vault.open_payload(vault, _vault.unwrap(vault, root_of(vault.kdf)))
+    return _vault.open_payload(vault, _vault.unwrap(vault, some_root(vault.kdf)))
 
 
 def accepted(raw: bytes) -> bool:

@@ -7,14 +7,13 @@ every part to every other, can tell.
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from codemesh.backends import _kdf, _vault, _vaultjson
+from codemesh.backends import _vault, _vaultjson
 from codemesh.backends._kdf import PROFILES, Kdf
 from codemesh.errors import (
     CodemeshError,
@@ -22,23 +21,14 @@ from codemesh.errors import (
     WrapDamagedError,
     WrongPassphraseError,
 )
+from vaults import PASSPHRASE, root_of, sealing
 
 if TYPE_CHECKING:
     from codemesh.backends._vault import Sealing, Vault
 
-PASSPHRASE = "a passphrase of tests"
 OTHER = "another passphrase"
 ENTRIES = {"openai": {"type": "api_key", "key": "sk-marked"}}
 NONCE = bytes(12)
-
-root_of = cache(_kdf.derive_root)
-
-
-@cache
-def sealing(number: int = 0) -> Sealing:
-    """A store of its own for each number, all under one passphrase."""
-    assert number >= 0
-    return _vault.new_sealing(PASSPHRASE, PROFILES["floor"])
 
 
 def vault_of(of: Sealing, revision: int = 7) -> Vault:

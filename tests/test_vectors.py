@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from codemesh.backends import _strictjson, _vault
-from codemesh.backends._kdf import derive_root
+from codemesh.backends import _strictjson
 from codemesh.errors import (
     CodemeshError,
     NewerVersionError,
@@ -19,6 +17,7 @@ from codemesh.errors import (
     WrapDamagedError,
     WrongPassphraseError,
 )
+from vaults import open_all
 
 FOLDER = Path(__file__).parent / "vectors" / "v1"
 VECTORS = sorted(path.name for path in FOLDER.iterdir() if path.name != "README.md")
@@ -31,8 +30,6 @@ FAILURES: dict[type[CodemeshError], str] = {
     PayloadDamagedError: "payload-damaged",
 }
 
-root_of = cache(derive_root)
-
 
 def read(name: str) -> tuple[dict[str, str], bytes]:
     """The header lines of a vector and the file in it."""
@@ -41,19 +38,12 @@ def read(name: str) -> tuple[dict[str, str], bytes]:
     return {key: value for key, _, value in lines}, raw
 
 
-def open_all(raw: bytes, passphrase: str) -> bytes:
-    """The plaintext of a store, without its padding."""
-    vault = _vault.parse(raw)
-    entries = _vault.open_payload(vault, _vault.unwrap(vault, root_of(passphrase, vault.kdf)))
-    return _strictjson.canonical({"entries": entries})
-
-
 @pytest.mark.parametrize("name", VECTORS)
 def test_vector(name: str) -> None:
     """A vector opens to the plaintext that it names, or fails in the way that it names."""
     header, raw = read(name)
     try:
-        plain = open_all(raw, header["passphrase"])
+        plain = _strictjson.canonical({"entries": open_all(raw, header["passphrase"])})
     except CodemeshError as error:
         result = FAILURES[type(error)]
     else:
