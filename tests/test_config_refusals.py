@@ -41,5 +41,5 @@ def test_the_root_folder_is_no_home(named: str) -> None:
     """The first write would have kept everybody but its owner out of the machine."""
     environ = {"CODEMESH_HOME": named}
 
-    with pytest.raises(ConfigError, match="root folder"):
+    with pytest.raises(ConfigError, match="CODEMESH_HOME is /"):
         config.find_home(environ)

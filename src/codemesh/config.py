@@ -128,9 +128,9 @@ def find_home(environ: Mapping[str, str] | None = None) -> str:
             )
         raise ConfigError("no home directory was found", hint=f"Set {HOME_VARIABLE}.")
     home = os.path.normpath(home)
-    if os.path.dirname(home) == home:
-        # The home folder is made private, and that one is everybody's.
-        raise ConfigError(f"{HOME_VARIABLE} is the root folder", hint="Name a folder of its own.")
+    if home in {os.path.dirname(home), os.path.normpath(os.path.expanduser("~"))}:
+        # The home folder is made private, and these two have other uses.
+        raise ConfigError(f"{HOME_VARIABLE} is {home}", hint="Name a folder of its own.")
     return home
 
 
@@ -139,14 +139,14 @@ def path_of(home: str) -> str:
     return os.path.join(home, "config.toml")
 
 
-def load(home: str | None = None) -> Config:
+def load(home: str | os.PathLike[str] | None = None) -> Config:
     """Read and check the config.toml of `home`, by default of `find_home()`.
 
     No file is the same as an empty one. Nothing is written. Raises ConfigError naming
     the file, the key and the nearest known one, and UnsafeFileError if others may
     write the file: it can name a command to run.
     """
-    home = find_home() if home is None else home
+    home = find_home() if home is None else os.fspath(home)
     if not os.path.isabs(home):
         raise ConfigError(f"the folder {home} is a relative path", hint="Give an absolute one.")
     file = _file(path_of(home))

@@ -188,7 +188,7 @@ def _strays(config: Config) -> Iterator[Finding]:
                 f"{path} looks like a copy of a store" + (", open to others" * loose),
                 problem=loose,
                 mend=file.tighten if loose else None,
-                advice="Remove it once you do not need it.",
+                advice="It may be the only copy of something: look into it before you remove it.",
             )
 
 

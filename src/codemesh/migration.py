@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.backends.base import same
-from codemesh.errors import ConfigError, ConflictError, StorageError
+from codemesh.errors import ConfigError, ConflictError, RefusedError, StorageError, UsageError
 from codemesh.files.private import PrivateFile
 from codemesh.store import choose, open_backend
 
@@ -115,7 +115,11 @@ def migrate(
         with store.config.lock():
             stale = store.config.changed()
             if not stale:
-                result = _move(store.config, one, other, options, progress)
+                try:
+                    result = _move(store.config, one, other, options, progress)
+                except StorageError as error:
+                    error.hint = "Nothing is lost. Run the same command again: it finishes."
+                    raise
         store.reload()
         if not stale:  # otherwise somebody chose another store: the ends may be others
             return result
@@ -143,7 +147,11 @@ def _move(
     if records:
         # Identical ones too: a run that was cut short may have written them without
         # the disk's word that they will stay.
-        other.change(records)
+        try:
+            other.change(records)
+        except (RefusedError, UsageError):
+            journal.remove()  # the target will never take them, so there is nothing to finish
+            raise
     _verify(other, records, progress)
     # A third store that is in use stays so: what it holds must not vanish from view.
     switched = before == one.name

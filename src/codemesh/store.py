@@ -232,7 +232,7 @@ class PassphraseSources:
 
 
 def open_store(
-    home: str | None = None,
+    home: str | os.PathLike[str] | None = None,
     *,
     prompt: Prompt | None = None,
     passphrase_fd: int | None = None,
@@ -248,7 +248,7 @@ def open_store(
     return Store(load_config(home or configuration.find_home(environ)), sources)
 
 
-def load_config(home: str | None = None) -> Config:
+def load_config(home: str | os.PathLike[str] | None = None) -> Config:
     """Read config.toml and check all of it, the tables of the backends included."""
     config = configuration.load(home)
     known = registry.option_checks()

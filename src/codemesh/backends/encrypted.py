@@ -138,7 +138,10 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
             # The store went away after it was opened; a new one is no older state of it.
             sealing = self._renew()
         revision = 0 if rest is None else rest.revision + 1
-        raw = _vault.seal(sealing, revision, records)
+        try:
+            raw = _vault.seal(sealing, revision, records)
+        except RefusedError as error:
+            raise error.at(self._file.path) from None
         self._file.replace(raw)
         self._unused = False
         self._remember(_vault.parse(raw))

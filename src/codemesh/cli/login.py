@@ -71,9 +71,9 @@ def login(
     else:
         data = _custom_data(session, typed, known, fields, with_key=with_key)
         credential = Custom.new(data, label=label, created_at=now, expires_at=ends)
+    where = terminal.short_path(store.status().where)  # before the write: it cannot fail then
     store.put(name, credential)
-    session.announce(store)
-    where = terminal.short_path(store.status().where)
+    session.announce(store, where)
     session.say(f"{'Replaced' if there else 'Saved'} {name} in {where} ({store.backend.name}).")
 
 

@@ -45,10 +45,9 @@ class Session:
         if not self.quiet:
             terminal.say(text)
 
-    def announce(self, store: Store) -> None:
+    def announce(self, store: Store, where: str) -> None:
         """Say which store was chosen, if a write of this run chose it."""
         if store.chosen_now:
-            where = terminal.short_path(store.status().where)
             self.say(f"First credential: the store is now {where} ({store.backend.name}).")
             self.say(
                 "To move it later: codemesh migrate NAME (for the names: codemesh backend list)"

@@ -16,7 +16,7 @@ from codemesh.cli.options import Json, PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError, ConfigError
 from codemesh.migration import Options, Plan, Progress, Result
-from codemesh.store import backends, existing, open_backend
+from codemesh.store import backends, existing, open_backend, store_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,10 +56,12 @@ def select(session: Session, name: str) -> None:
         raise ConfigError(f"the {name} backend keeps nothing; it is for tests")
     with session.config().lock():
         config = session.config()
-        left = {*existing(config), config.backend} - {name, None}
+        left = {*existing(config)} - {name}
+        if config.backend is not None and config.backend not in {*store_paths(config), name}:
+            left.add(config.backend)  # a plug-in, which may have a store or not
         configuration.set_value(config, "backend", name)
     session.say(f"Credentials are now kept in the {name} store.")
-    for other in sorted(filter(None, left)):
+    for other in sorted(left):
         session.say(
             f"What the {other} store has stays there. "
             f"To move it: codemesh migrate {name} --from {other}"

@@ -40,6 +40,8 @@ def out(text: str) -> None:
     if sys.stdout is None:  # Python's word for a descriptor that was closed from the start
         raise StorageError("standard output is closed", hint=_NOT_THE_STORE)
     try:
+        # Strictly, whatever the stream is set to: a secret is never written with a part missing.
+        text.encode(sys.stdout.encoding or "utf-8")
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
