@@ -41,8 +41,10 @@ def check_entry_name(name: str) -> str:
     """
     if not name or len(name) > NAME_LIMIT:
         raise UsageError(f"an entry name has 1 to {NAME_LIMIT} characters, not {len(name)}")
-    if any("\ud800" <= char <= "\udfff" for char in name):
-        raise UsageError("an entry name must be text that UTF-8 can express")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError("an entry name must be text that UTF-8 can express") from None
     return name
 
 
