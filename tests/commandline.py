@@ -31,6 +31,9 @@ CUT_OFF = 'ulimit -f 0; exec "$@"'  # as on a disk that takes no byte more
 ONE: dict[str, Record] = {"openai": {"type": "api_key", "key": "sk-1"}}
 SCRIPT = (sys.executable, "-m", "codemesh")
 ENTER, END_OF_INPUT, CTRL_C = "\r", "\x04", "\x03"
+needs_full_device = pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="only Linux has a device that is always full"
+)
 _DEADLINE = 120.0  # only for what hangs, however busy the machine is
 
 

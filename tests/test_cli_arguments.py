@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from codemesh import __version__
-from commandline import ONE, CommandLine, assert_message, assert_refused, tree
+from commandline import (
+    ONE,
+    CommandLine,
+    assert_message,
+    assert_refused,
+    needs_full_device,
+    tree,
+)
 
 CONTROLS = {
     "a newline": "open\nai",
@@ -198,9 +203,6 @@ def test_verbose_says_where_it_looks(cli: CommandLine) -> None:
     assert "plaintext" in outcome.stderr
 
 
-has_full = pytest.mark.skipif(
-    not os.path.exists("/dev/full"), reason="only Linux has a device that is always full"
-)
 OUTPUTS = [
     ["auth", "token", "openai"],
     ["auth", "list"],
@@ -214,7 +216,7 @@ OUTPUTS = [
 HELP = [["--help"], ["auth", "--help"], ["--show-completion", "bash"]]
 
 
-@has_full
+@needs_full_device
 @pytest.mark.parametrize("arguments", [*OUTPUTS, *HELP], ids=" ".join)
 def test_a_full_output_is_told(cli: CommandLine, arguments: list[str]) -> None:
     """Where stdout takes nothing, a command ends with 1 and says so."""
@@ -243,7 +245,7 @@ def test_a_reader_that_goes_away_is_no_mess(cli: CommandLine, arguments: list[st
 
 
 @pytest.mark.parametrize(
-    "line", ['exec "$@" 2>&-', pytest.param('exec "$@" 2>/dev/full', marks=has_full)]
+    "line", ['exec "$@" 2>&-', pytest.param('exec "$@" 2>/dev/full', marks=needs_full_device)]
 )
 def test_talk_that_nobody_takes_stops_nothing(cli: CommandLine, line: str) -> None:
     """Where stderr is closed or full, a command does its work and keeps its status."""

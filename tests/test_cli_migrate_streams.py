@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from commandline import PASSPHRASE, needs_full_device
+
 if TYPE_CHECKING:
     from codemesh.model import Record
     from commandline import CommandLine
@@ -13,15 +15,21 @@ if TYPE_CHECKING:
 MANY: dict[str, Record] = {f"p/{n}": {"type": "api_key", "key": "k"} for n in range(300)}
 
 
-@pytest.mark.parametrize("through", ['"$@" 2>&-', '"$@" 2>/dev/full', '"$@" 2>/dev/null'])
+@pytest.mark.parametrize(
+    "through",
+    [
+        '"$@" 2>&-',
+        '"$@" 2>/dev/null',
+        pytest.param('"$@" 2>/dev/full', marks=needs_full_device),
+    ],
+)
 def test_progress_neither_stops_a_migration_nor_joins_its_json(
     cli: CommandLine, through: str
 ) -> None:
     """The JSON stands alone on stdout, and everything has moved."""
     cli.seal(MANY)
-    passphrase = {"CODEMESH_PASSPHRASE": "correct horse battery staple"}
 
-    outcome = cli.run("migrate", "plaintext", "--json", environ=passphrase, through=through)
+    outcome = cli.run("migrate", "plaintext", "--json", passphrase=PASSPHRASE, through=through)
 
     assert outcome.status == 0
     assert outcome.json()["switched"] is True

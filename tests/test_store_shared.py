@@ -9,6 +9,7 @@ import pytest
 from codemesh import ApiKey, open_store
 from codemesh.errors import BusyError
 from codemesh.files.lock import FileLock
+from homes import write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,11 +20,10 @@ def guest(home: Path, tmp_path: Path) -> str:
     """A second home whose config.toml names the store file of the first one."""
     open_store(str(home)).put("openai", ApiKey.new("sk-1"))
     folder = tmp_path / "guest"
-    folder.mkdir(mode=0o700)
-    (folder / "config.toml").write_text(
+    write_config(
+        folder,
         'backend = "plaintext"\nlock_timeout = "0s"\n'
         f'[backends.plaintext]\npath = "{home}/auth.json"\n',
-        encoding="utf-8",
     )
     return str(folder)
 

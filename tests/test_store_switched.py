@@ -9,6 +9,8 @@ import pytest
 from codemesh import ApiKey, open_store
 from codemesh.errors import CredentialNotFoundError
 from codemesh.migration import migrate
+from codemesh.unlock import VARIABLE
+from support import PASSPHRASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from codemesh.store import Store
 
-PASSPHRASE = {"CODEMESH_PASSPHRASE": "correct horse battery staple"}
+ENVIRON = {VARIABLE: PASSPHRASE}
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def reader(home: Path, cheap: None) -> Store:
     """A store that was opened before a migration took its only entry elsewhere."""
     del cheap
     open_store(str(home)).put("openai", ApiKey.new("sk-1"))
-    opened = open_store(str(home), environ=PASSPHRASE)
-    migrate(open_store(str(home), environ=PASSPHRASE), "encrypted")
+    opened = open_store(str(home), environ=ENVIRON)
+    migrate(open_store(str(home), environ=ENVIRON), "encrypted")
     return opened
 
 
