@@ -9,7 +9,7 @@ import pytest
 from codemesh import ApiKey, open_store
 from codemesh.backends import _vault
 from codemesh.backends.plaintext import PlaintextBackend
-from codemesh.errors import ConfigError, NotDurableError, StorageError, TooLargeError
+from codemesh.errors import NotDurableError, StorageError, TooLargeError
 from codemesh.migration import migrate, read_journal
 
 if TYPE_CHECKING:
@@ -58,14 +58,6 @@ def test_a_migration_that_can_never_fit(monkeypatch: pytest.MonkeyPatch) -> None
     assert "auth.vault.json" in str(caught.value)
     assert read_journal(open_store().config) is None
     assert open_store().token("openai").reveal() == "k" * 5000
-
-
-def test_home_directory_as_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """The user's home directory has other uses, and is never made private for codemesh."""
-    monkeypatch.setenv("CODEMESH_HOME", str(home.parent))
-
-    with pytest.raises(ConfigError, match="CODEMESH_HOME"):
-        open_store()
 
 
 def test_home_as_a_path_object(home: Path) -> None:

@@ -128,8 +128,8 @@ def find_home(environ: Mapping[str, str] | None = None) -> str:
             )
         raise ConfigError("no home directory was found", hint=f"Set {HOME_VARIABLE}.")
     home = os.path.normpath(home)
-    if home in {os.path.dirname(home), os.path.normpath(os.path.expanduser("~"))}:
-        # The home folder is made private, and these two have other uses.
+    if home == os.path.dirname(home):
+        # The home folder is made private, and the root folder is everybody's.
         raise ConfigError(f"{HOME_VARIABLE} is {home}", hint="Name a folder of its own.")
     return home
 
