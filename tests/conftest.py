@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -55,7 +56,10 @@ def sealed(
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, _guarded(name))
     umask = os.umask(0o022)
+    # A job in the background ignores Ctrl-C, and so would every process that it starts.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
+    signal.signal(signal.SIGINT, interrupt)
     os.umask(umask)
     end_workers()
 
