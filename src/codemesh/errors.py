@@ -2,12 +2,14 @@
 
     CodemeshError                     1   anything else
     ├── StorageError                  1   disk full, I/O error
-    │   └── NotDurableError           1   saved, but the disk did not confirm it
+    │   ├── NotDurableError           1   saved, but the disk did not confirm it
+    │   └── NotKeptError              1   written, but the store did not keep it
     ├── UsageError                    2   wrong or missing input
     │   └── ConfigError               2   config.toml is wrong
     ├── CredentialNotFoundError       3   no such credential
     │   └── FieldNotFoundError        3   the credential has no such field
     ├── LockedError                   4   a passphrase is needed and nobody gave one
+    │   └── DeniedError               4   the keychain, or its owner, said no
     ├── BackendUnavailableError       5   the chosen store cannot work here
     ├── DamagedError                  6   the store is damaged or not understood
     │   ├── NotAVaultError            6   not an encrypted store at all
@@ -23,6 +25,7 @@
     │   ├── RollbackError             7   older than a revision already seen
     │   └── ForkError                 7   same revision, another history
     ├── BusyError                     8   another process held the lock
+    │   └── NotAnsweringError         8   a deadline passed without an answer
     ├── WrongPassphraseError          9   wrong passphrase, or an altered header
     └── LoginRequiredError           11   expired, and a new login is needed
 
@@ -77,6 +80,12 @@ class NotDurableError(StorageError):
     default_hint = "The change is saved; check the disk before you rely on it."
 
 
+class NotKeptError(StorageError):
+    """What was written does not read back: the store said yes and did something else."""
+
+    default_hint = "Do not rely on this store. See how it does: codemesh doctor"
+
+
 class UsageError(CodemeshError):
     """The command line is wrong, or input is missing and nobody can be asked."""
 
@@ -117,6 +126,10 @@ class LockedError(CodemeshError):
         "Run it in a terminal, or use --passphrase-fd N, CODEMESH_PASSPHRASE, "
         "CODEMESH_PASSPHRASE_FILE or passphrase_command."
     )
+
+
+class DeniedError(LockedError):
+    """The keychain refused: a prompt was dismissed, or access is not granted."""
 
 
 class BackendUnavailableError(CodemeshError):
@@ -205,6 +218,12 @@ class BusyError(CodemeshError):
 
     exit_code = 8
     default_hint = "Try again; lock_timeout in config.toml sets how long to wait."
+
+
+class NotAnsweringError(BusyError):
+    """Something that was asked did not answer before its deadline."""
+
+    default_hint = "The write, if it was one, may still be carried out. Look, then try again."
 
 
 class WrongPassphraseError(CodemeshError):
