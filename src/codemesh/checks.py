@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 Check: TypeAlias = Callable[[object], object]
 
+_LONGEST_SERVICE = 64  # characters; Windows limits what it becomes a part of
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -36,6 +37,33 @@ def duration(value: object) -> object:
         if unit is not None and number.replace(".", "", 1).isdecimal() and number.isascii():
             return float(number) * unit
     raise ValueError('must be a length of time, such as "10s", "500ms" or "8h"')
+
+
+def positive_duration(value: object) -> object:
+    """A length of time as in `duration`, longer than none."""
+    if duration(value):
+        return duration(value)
+    raise ValueError('must be longer than none, such as "10s"')
+
+
+def service_name(value: object) -> object:
+    """The prefix of the items in a keychain: one word, without what separates its parts."""
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_SERVICE:
+        fine = value.isascii() and value.isprintable() and not set(value) & set(" @%/\\*")
+        if fine and value == value.lower():
+            return value
+    raise ValueError(
+        f"must be at most {_LONGEST_SERVICE} lower-case letters, digits and signs such as - or ."
+    )
+
+
+def class_path(value: object) -> object:
+    """`auto`, or the path of a class as `module.Class`."""
+    if isinstance(value, str):
+        module, dot, name = value.rpartition(".")
+        if value == "auto" or (dot and name.isidentifier() and module):
+            return value
+    raise ValueError('must be "auto", or the path of a class as in "module.Class"')
 
 
 def one_of(*choices: str) -> Check:

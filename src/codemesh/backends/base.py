@@ -16,7 +16,7 @@ from codemesh.errors import BackendUnavailableError, ConflictError, CredentialNo
 from codemesh.model import Record, check_entry_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 
 class PassphraseSource(Protocol):
@@ -55,13 +55,28 @@ class Status(NamedTuple):
     """Whether they are encrypted at rest."""
 
     exists: bool
-    """Whether there is a store yet; the first write makes it."""
+    """Whether there is a store yet; the first write makes it.
+
+    A store that is no document of its own, such as a keychain, is there while it has
+    entries, or is locked.
+    """
 
     locked: bool
     """Whether a passphrase or an unlocking would be needed to read it now."""
 
     entries: int | None
     """How many there are; None while that cannot be told."""
+
+
+class Fault(NamedTuple):
+    """Something in a store that is not as it should be, although it can be read."""
+
+    message: str
+    mend: Callable[[], object] | None = None
+    """The act that puts it right, losing nothing; None if that is for the user to do."""
+
+    advice: str = ""
+    """What the user can do."""
 
 
 class Backend(ABC):
@@ -164,6 +179,22 @@ class Backend(ABC):
 
     def sweep(self) -> None:  # noqa: B027  most backends leave nothing behind
         """Remove the leftovers. A second call does nothing."""
+
+    def probe(self) -> None:  # noqa: B027  a file proves itself at every write
+        """Write something that is no entry, read it back, and remove it again.
+
+        For a store that belongs to somebody else, such as a keychain. Raises what a write
+        would raise, and NotKeptError if the store did not keep it. A second call does the
+        same again.
+        """
+
+    def faults(self, candidates: Collection[str]) -> list[Fault]:  # noqa: ARG002  a default answer
+        """What is wrong in the store although it can be read, leftovers aside.
+
+        `candidates` are names that could have an entry although the store does not list
+        it, for stores that keep a list of their own.
+        """
+        return []
 
     def accept_revision(self) -> int | None:
         """Take the store as it stands for the newest one, after a rollback or a fork.

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from codemesh.checks import Check, duration, one_of, text, text_list
+from codemesh.checks import (
+    Check,
+    class_path,
+    duration,
+    one_of,
+    positive_duration,
+    service_name,
+    text,
+    text_list,
+)
 from codemesh.errors import BackendUnavailableError, ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +51,9 @@ class Entry(NamedTuple):
     lasting: bool = True
     """Whether entries outlive the process; if not, config.toml may not name it."""
 
+    preferred: bool = False
+    """Whether the first write goes there if nothing says otherwise and its probe succeeds."""
+
 
 _ENCRYPTED_OPTIONS: dict[str, Check] = {
     "path": text,
@@ -51,11 +63,17 @@ _ENCRYPTED_OPTIONS: dict[str, Check] = {
     "unlock_cache": one_of("kernel", "keychain", "none"),
     "unlock_for": duration,
 }
+_KEYCHAIN_OPTIONS: dict[str, Check] = {
+    "service": service_name,
+    "timeout": positive_duration,
+    "keyring_backend": class_path,
+}
 
 # fmt: off
 TABLE: tuple[Entry, ...] = (
     Entry("plaintext", "codemesh.backends.plaintext:PlaintextBackend", "a JSON file that only you may read (mode 0600)", "", {"path": text}, "auth.json"),
     Entry("encrypted", "codemesh.backends.encrypted:EncryptedBackend", "a JSON file sealed under a passphrase (Argon2id, AES-256-GCM)", "pip install argon2-cffi cryptography", _ENCRYPTED_OPTIONS, "auth.vault.json"),
+    Entry("keychain", "codemesh.backends.keychain:KeychainBackend", "the keychain of macOS, Windows or Linux", "pip install keyring", _KEYCHAIN_OPTIONS, preferred=True),
     Entry("memory", "codemesh.backends.memory:MemoryBackend", "gone when the process ends; for tests", "", {}, lasting=False),
 )
 # fmt: on

@@ -1,0 +1,270 @@
+"""Every other keychain, through a backend of the keyring library: Windows, macOS, a named one.
+
+The library cannot enumerate, so codemesh keeps a list, itself an item: the names, and in
+which of two slots each text lies. A name is listed before its item is written and until
+after it is removed, so a kill leaves the list a superset. Where a write over an item is
+no single step (macOS deletes and adds), a new text goes to the other slot, then the list
+switches, then the old one goes; the list itself takes turns in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from codemesh.backends import _strictjson
+from codemesh.backends._cells import SLOTS, Cells
+from codemesh.backends._items import ItemFault, Items, Keychain, encode
+from codemesh.backends._ring import Ring, class_named
+from codemesh.errors import DamagedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+LIST = "%list"  # as no encoded name is
+_PROBE = "%probe"
+_ATTEMPTS = 5  # against an item that others replace all the time
+_LONGEST_KEY = 200  # characters; Windows takes 513 of a user name
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/")
+
+
+class KeyringKeychain(Keychain):
+    """The keychain behind one class of the keyring library, which is loaded at first use."""
+
+    def __init__(self, service: str, timeout: float, named: str) -> None:
+        super().__init__(service)
+        self._path = class_named(named)
+        self._timeout = timeout
+        self._loaded: Ring | None = None
+
+    @property
+    def _ring(self) -> Ring:
+        if self._loaded is None:
+            self._loaded = Ring(self._path, self._timeout)
+        return self._loaded
+
+    @property
+    def title(self) -> str:  # type: ignore[override]  # known once the class is loaded
+        """How people call it."""
+        return self._ring.traits.title
+
+    @property
+    def encrypted(self) -> bool:  # type: ignore[override]
+        """Whether it is known to encrypt what it keeps."""
+        return self._ring.traits.encrypted
+
+    @property
+    def limit(self) -> int:  # type: ignore[override]
+        """The most characters of one text."""
+        return Cells(self._ring, self.service).longest
+
+    @contextmanager
+    def opened(self, *, ask: bool = True) -> Iterator[Items]:
+        """The keychain; whether somebody is asked is the system's business."""
+        del ask
+        yield KeyringItems(self._ring, self.service)
+
+    def when_quiet(self, act: Callable[[], object]) -> None:
+        """Call `act` once the call that was given up on has ended."""
+        self._ring.when_quiet(act)
+
+
+class Listed(NamedTuple):
+    """The list of what is there."""
+
+    sequence: int
+    """How often it was written."""
+
+    slots: dict[str, int]
+    """Where the text of each name lies."""
+
+    own_slot: int
+    """Where the list itself lies."""
+
+
+class KeyringItems(Items):
+    """The texts under one prefix, and their list."""
+
+    def __init__(self, ring: Ring, service: str) -> None:
+        self._in_place = ring.traits.in_place
+        self._ring = ring
+        self._cells = Cells(ring, service)
+        self._where = f"{ring.traits.title}, {service}/{LIST}"
+
+    # -- reading ---------------------------------------------------------------------
+
+    def read(self, name: str) -> str | None:
+        """One text, where the list says that it lies."""
+        return self._read(name, self._list())
+
+    def read_all(self) -> dict[str, str]:
+        """Every text that is listed and there."""
+        listed = self._list()
+        texts = {name: self._read(name, listed) for name in listed.slots}
+        return {name: text for name, text in texts.items() if text is not None}
+
+    def names_if_open(self) -> list[str] | None:
+        """The names on the list whose items are there."""
+        return list(self.read_all())
+
+    def _read(self, name: str, listed: Listed) -> str | None:
+        for _ in range(_ATTEMPTS):
+            slot = listed.slots.get(name)
+            if slot is None:
+                return None
+            text = self._cells.read(_key(name), slot)
+            if text is not None:
+                return text
+            newer = self._list()
+            if newer == listed:
+                return None  # a writer was killed before it came to the item
+            listed = newer
+        raise StorageError(f"the item of {name} changes all the time")
+
+    # -- writing ---------------------------------------------------------------------
+
+    def write(self, texts: Mapping[str, str], removes: Collection[str]) -> None:
+        """List the new names; write the texts; switch; remove what is old."""
+        listed = self._list()
+        fresh = [name for name in texts if name not in listed.slots]
+        if fresh:
+            listed = self._save(listed, listed.slots | dict.fromkeys(fresh, 0))
+        moved = {} if self._in_place else dict.fromkeys(texts.keys() - set(fresh), 0)
+        for name, text in texts.items():
+            slot = listed.slots[name]
+            if name in moved:
+                slot = moved[name] = 1 - slot
+            self._cells.write(_key(name), slot, text)
+        before = listed.slots
+        if moved:
+            listed = self._save(listed, before | moved)
+        for name in moved:
+            self._cells.remove(_key(name), before[name])
+        for name in removes:
+            for slot in self._slots():
+                self._cells.remove(_key(name), slot)
+        if removes:
+            left = {name: slot for name, slot in listed.slots.items() if name not in removes}
+            self._save(listed, left)
+
+    def _slots(self) -> tuple[int, ...]:
+        return SLOTS[:1] if self._in_place else SLOTS
+
+    # -- the list --------------------------------------------------------------------
+
+    def _list(self) -> Listed:
+        """The list, the newer one of two; an empty one if there is none."""
+        newest = Listed(0, {}, 1 if not self._in_place else 0)
+        for slot in self._slots():
+            text = self._cells.read(LIST, slot)
+            if text is not None:
+                newest = max(newest, self._parsed(text, slot), key=lambda each: each.sequence)
+        return newest
+
+    def _parsed(self, text: str, slot: int) -> Listed:
+        try:
+            content = _strictjson.loads(text.encode("utf-8", "surrogatepass"))
+        except DamagedError as error:
+            raise error.at(self._where) from None
+        match content:
+            case {"codemesh-list": 1, "sequence": int(number), "slots": dict(slots)}:
+                if number > 0 and all(each in SLOTS for each in slots.values()):
+                    return Listed(number, slots, slot)
+        raise DamagedError("the list of the items is not one of codemesh", where=self._where)
+
+    def _save(self, old: Listed, slots: dict[str, int]) -> Listed:
+        """Write the list; it is the old one or the new one at any moment."""
+        slot = old.own_slot if self._in_place else 1 - old.own_slot
+        new = Listed(old.sequence + 1, slots, slot)
+        if slots:
+            content = {"codemesh-list": 1, "sequence": new.sequence, "slots": slots}
+            self._cells.write(LIST, slot, json.dumps(content, separators=(",", ":")))
+        if not slots or not self._in_place:
+            self._cells.remove(LIST, old.own_slot)
+        return new
+
+    # -- upkeep ----------------------------------------------------------------------
+
+    def leftovers(self) -> list[str]:
+        """Texts in the slot that is not in use, old parts, and what Windows left."""
+        found: list[str] = []
+        for key, used in self._keys():
+            for slot in self._slots():
+                found += self._cells.leftovers(key, slot)
+                if slot != used and self._cells.read(key, slot) is not None:
+                    found.append(f"an older value of {key}")
+        return found
+
+    def _keys(self) -> list[tuple[str, int]]:
+        """The keys of all texts, the list's own among them, and the slots in use."""
+        listed = self._list()
+        keys = [(_key(name), slot) for name, slot in listed.slots.items()]
+        return [*keys, (LIST, listed.own_slot)]
+
+    def sweep(self) -> None:
+        """Remove them."""
+        for key, used in self._keys():
+            for slot in self._slots():
+                if slot == used:
+                    self._cells.sweep(key, slot)
+                else:
+                    self._cells.remove(key, slot)
+
+    def throwaway(self) -> None:
+        """The item `%probe`, as long as one item may be."""
+        text = f"probe of {time.time()}"
+        try:
+            self._cells.write(_PROBE, 0, text)
+        finally:
+            self._cells.remove(_PROBE, 0)
+
+    def faults(self, candidates: Iterable[str]) -> Iterator[ItemFault]:
+        """List entries without an item, and items without a list entry."""
+        listed = self._list()
+        for name in listed.slots:
+            if self._read(name, listed) is None:
+                yield ItemFault(
+                    f"{name} is listed in the keychain, and is not there", _unlist(name)
+                )
+        for name in sorted(set(candidates) - listed.slots.keys()):
+            for slot in self._slots():
+                if self._cells.read(_key(name), slot) is not None:
+                    message = f"{name} is in the keychain, and is not listed there"
+                    yield ItemFault(message, _list_again(name, slot))
+                    break
+
+    def unlist(self, name: str) -> None:
+        """Take a name off the list if its item is still not there."""
+        listed = self._list()
+        if name in listed.slots and self._read(name, listed) is None:
+            self._save(listed, {each: at for each, at in listed.slots.items() if each != name})
+
+    def list_again(self, name: str, slot: int) -> None:
+        """Put a name on the list if it is still not there."""
+        listed = self._list()
+        if name not in listed.slots:
+            self._save(listed, listed.slots | {name: slot})
+
+
+def _unlist(name: str) -> Callable[[Items], object]:
+    return lambda items: cast("KeyringItems", items).unlist(name)
+
+
+def _list_again(name: str, slot: int) -> Callable[[Items], object]:
+    return lambda items: cast("KeyringItems", items).list_again(name, slot)
+
+
+def _key(name: str) -> str:
+    """A name as part of a service and as an account: lower-case ASCII, and not too long.
+
+    Windows takes `A` for `a`, and counts. The list has the name itself, so what is hashed
+    need not be read back; `%h` begins no encoded character.
+    """
+    key = encode(name, lambda char: char not in _PLAIN)
+    if len(key) <= _LONGEST_KEY:
+        return key
+    import hashlib
+
+    return f"%h{hashlib.sha256(name.encode()).hexdigest()}"

@@ -1,0 +1,250 @@
+"""One backend of the keyring library, named by codemesh, with a deadline on every call.
+
+`keyring.get_keyring()` is never asked: it would try every backend, load the code of other
+packages, obey PYTHON_KEYRING_BACKEND and keyringrc.cfg, and run programs from the PATH.
+A call that does not come back cannot be cancelled, so it is left to a thread of its own;
+until it ends, nothing else is asked of that backend and its lock stays held.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from codemesh.errors import (
+    BackendUnavailableError,
+    CodemeshError,
+    ConfigError,
+    DamagedError,
+    DeniedError,
+    LockedError,
+    NotAnsweringError,
+    StorageError,
+    TooLargeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyring.backend import KeyringBackend
+
+Answer = TypeVar("Answer")
+
+WINDOWS = "keyring.backends.Windows.WinVaultKeyring"
+MACOS = "keyring.backends.macOS.Keyring"
+_REFUSED = {
+    "keyring.backends.null.Keyring": "it keeps nothing",
+    "keyring.backends.fail.Keyring": "it keeps nothing",
+    "keyring.backends.chainer.ChainerBackend": "it writes to one keychain and reads from several",
+}
+_OTHER_STORE = "Or keep credentials in another store: codemesh backend use encrypted"
+
+
+class Traits(NamedTuple):
+    """What codemesh knows of a keychain that the keyring library speaks to."""
+
+    title: str
+    encrypted: bool
+    in_place: bool
+    """Whether writing over an item is one step; otherwise it is deleted and added."""
+
+    limit: int | None
+    """The most UTF-16 units of one item."""
+
+    compound: bool = False
+    """Whether a value that is written over stays behind under `username@service`."""
+
+
+_WINDOWS_TRAITS = Traits("Windows Credential Manager", True, True, 1280, compound=True)  # noqa: FBT003
+_MACOS_TRAITS = Traits("macOS Keychain", True, False, None)  # noqa: FBT003
+
+
+def class_named(path: str) -> str:
+    """The class for `keyring_backend` of config.toml; `auto` is that of the platform."""
+    if path != "auto":
+        return path
+    return WINDOWS if sys.platform == "win32" else MACOS
+
+
+class Ring:
+    """One opened keyring backend.
+
+    Every method may raise LockedError, DeniedError, BackendUnavailableError,
+    NotAnsweringError (after `timeout` seconds), StorageError and TooLargeError, and
+    nothing else: a backend may raise anything at all, and what it says is not repeated.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._stuck: threading.Thread | None = None
+        self._backend = self._bounded(lambda: _instantiated(path))
+        self.traits = _traits(type(self._backend), path)
+
+    def get(self, service: str, username: str) -> str | None:
+        """The text of one item; None if it is not there."""
+        text = self._bounded(lambda: self._backend.get_password(service, username))
+        if text is not None and not isinstance(text, str):
+            raise DamagedError("an item that is no text", where=f"{self.traits.title}, {service}")
+        return text
+
+    def set(self, service: str, username: str, text: str) -> None:
+        """Write one item, over the one that may be there, and leave no older one behind."""
+        self._bounded(lambda: self._backend.set_password(service, username, text))
+        if self.traits.compound:
+            self.delete(compound(service, username), username)
+
+    def delete(self, service: str, username: str) -> bool:
+        """Remove one item; whether it was there."""
+        if self.get(service, username) is None:
+            return False
+        self._bounded(lambda: self._backend.delete_password(service, username))
+        return True
+
+    def when_quiet(self, act: Callable[[], object]) -> None:
+        """Call `act` once a call that was given up on has ended."""
+        stuck = self._stuck
+        if stuck is None:
+            act()
+            return
+
+        def wait() -> None:
+            stuck.join()
+            act()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def _bounded(self, call: Callable[[], Answer]) -> Answer:
+        """What a call returns, or the error of ours for what it raises."""
+        if self._stuck is not None and self._stuck.is_alive():
+            raise self._silent()
+        answers: list[Answer] = []
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                answers.append(call())
+            except BaseException as error:  # noqa: BLE001  foreign code may raise anything
+                failures.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(self.timeout)
+        if answers:
+            return answers[0]
+        if failures:
+            raise _translated(failures[0], self.path) from None
+        self._stuck = thread
+        raise self._silent()
+
+    def _silent(self) -> NotAnsweringError:
+        return NotAnsweringError(f"the keychain did not answer within {self.timeout:g} s")
+
+
+def compound(service: str, username: str) -> str:
+    """The name under which Windows keeps a value that was written over."""
+    return f"{username}@{service}"
+
+
+def _instantiated(path: str) -> KeyringBackend:
+    from importlib import import_module
+
+    if path in _REFUSED:  # before anything of it is loaded
+        raise _refused(path, _REFUSED[path])
+    try:
+        from keyring.backend import KeyringBackend
+
+        module, _, name = path.rpartition(".")
+        found = getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"{path} cannot be loaded: {error.name or 'a module'} is missing",
+            hint="Install it: pip install keyring, or the package that has that class",
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, KeyringBackend)):
+        raise ConfigError(f"keyring_backend: {path} is no keyring backend")
+    for base in _paths(found):
+        if base in _REFUSED:
+            raise _refused(path, _REFUSED[base])
+    if not found.viable:
+        raise BackendUnavailableError(f"{path} does not work on this machine", hint=_OTHER_STORE)
+    backend = found()
+    # The constructor takes properties from the environment, where anybody can set them.
+    if WINDOWS in _paths(found):
+        backend.persist = "local machine"  # type: ignore[attr-defined]  # else it would roam
+    if MACOS in _paths(found):
+        backend.keychain = None  # type: ignore[attr-defined]  # a path there is only warned of
+    return backend
+
+
+def _refused(path: str, why: str) -> ConfigError:
+    return ConfigError(f"keyring_backend: {path} is never used, because {why}")
+
+
+def _paths(found: type) -> list[str]:
+    """The paths of a class and of those that it is made from."""
+    return [f"{base.__module__}.{base.__qualname__}" for base in found.__mro__]
+
+
+def _traits(found: type, path: str) -> Traits:
+    """What is known of a class; of a stranger's the worst is assumed."""
+    bases = _paths(found)
+    if WINDOWS in bases:
+        return _WINDOWS_TRAITS
+    if MACOS in bases:
+        return _MACOS_TRAITS
+    return Traits(path, encrypted=False, in_place=False, limit=_WINDOWS_TRAITS.limit)
+
+
+# -- errors ----------------------------------------------------------------------------
+
+# Of macOS (SecBase.h) and of Windows (winerror.h).
+_DENIED = {-128, -25293, -67030, 5}
+_LOCKED = {-25308, -25315}
+_MISSING = {-25307, -25291, -25294, 1312, 1717}
+_FULL = {-34, -61, 8, 14, 112, 1450, 1816}
+_TOO_LARGE = {1783}
+_INTERACTION = (
+    "Unlock it first: security unlock-keychain. Over SSH and under launchd nobody can be asked."
+)
+_ALLOW = "Allow Python to use the item when the system asks, then try again."
+
+
+def _translated(error: BaseException, path: str) -> CodemeshError:  # noqa: PLR0911  one a kind
+    """The error of ours for one of the keyring library, of the system or of a stranger."""
+    if isinstance(error, CodemeshError):
+        return error
+    if isinstance(error, UnicodeError):
+        return DamagedError("the keychain has an item that is no text")
+    status = _status(error)
+    kinds = {base.__name__ for base in type(error).__mro__}
+    if status in _LOCKED:
+        return LockedError("the keychain is locked, and nobody may be asked", hint=_INTERACTION)
+    if status in _DENIED or "KeyringLocked" in kinds:
+        return DeniedError("the keychain denies access", hint=_ALLOW)
+    if status in _MISSING or "NoKeyringError" in kinds or "InitError" in kinds:
+        return BackendUnavailableError(
+            f"no keychain is available in this session ({_word(error)})", hint=_OTHER_STORE
+        )
+    if status in _FULL:
+        return StorageError(f"the keychain is full ({_word(error)})")
+    if status in _TOO_LARGE:
+        return TooLargeError("the value is too large for the keychain")
+    return StorageError(f"the keychain failed ({_word(error)}), through {path}")
+
+
+def _status(error: BaseException) -> int | None:
+    """The number that the system gave, found in the error or in the one behind it."""
+    for each in (error, error.__cause__, error.__context__):
+        number = getattr(each, "winerror", None)
+        if number is None and each is not None and each.args:
+            number = each.args[0]
+        if isinstance(number, int):
+            return number
+    return None
+
+
+def _word(error: BaseException) -> str:
+    status = _status(error)
+    return type(error).__name__ if status is None else f"error {status}"
