@@ -19,7 +19,7 @@ from codemesh.backends import registry
 from codemesh.backends.base import same
 from codemesh.errors import ConfigError, ConflictError, RefusedError, StorageError, UsageError
 from codemesh.files.private import PrivateFile
-from codemesh.store import choose, open_backend
+from codemesh.store import choose, open_backend, undecided
 
 if TYPE_CHECKING:
     from codemesh.backends.base import Backend
@@ -134,7 +134,7 @@ def _move(
 ) -> Result:
     """The migration itself; the lock of all writers is held."""
     records = one.records()
-    before = choose(config)
+    before = one.name if undecided(config) else choose(config)
     planned = _compare(one.name, other.name, records, other.records())
     if planned.conflicts and not options.overwrite:
         raise _conflict(planned, switched=before == other.name)

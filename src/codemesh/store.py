@@ -15,11 +15,15 @@ from codemesh import model
 from codemesh.backends import registry
 from codemesh.backends.base import Context
 from codemesh.errors import (
+    BackendUnavailableError,
+    BusyError,
     ConfigError,
     CredentialNotFoundError,
+    LockedError,
     LoginRequiredError,
     NotDurableError,
     NotUnderstoodError,
+    StorageError,
 )
 from codemesh.providers import table as providers
 
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 FIRST_CHOICE = "plaintext"
-"""The store of the first write when nothing says otherwise: the Rust program's file."""
+"""The store of the first write when no better one offers itself: the Rust program's file."""
 
 
 class Store:
@@ -50,7 +54,10 @@ class Store:
         self.passphrases = passphrases
         self.chosen_now = False
         """Whether a write of this object made the first choice of a backend."""
-        self._backend = open_backend(config, choose(config), passphrases)
+        self.passed_over = ""
+        """Why a preferred backend was not the first choice, in words for people."""
+        self._first: str | None = None
+        self._backend = self._open()
 
     # -- what it is ------------------------------------------------------------------
 
@@ -66,7 +73,15 @@ class Store:
     def reload(self) -> None:
         """Read config.toml again, and open the store that it names now."""
         self.config = load_config(self.config.home)
-        self._backend = open_backend(self.config, choose(self.config), self.passphrases)
+        self._backend = self._open()
+
+    def _open(self) -> Backend:
+        return open_backend(self.config, self._choice(), self.passphrases)
+
+    def _choice(self) -> str:
+        """The name of the backend: the one chosen, or what `decide` found for a first write."""
+        name = choose(self.config)
+        return self._first if self._first is not None and undecided(self.config) else name
 
     # -- reading ---------------------------------------------------------------------
 
@@ -129,12 +144,34 @@ class Store:
         """
         self._write(lambda backend: backend.change({}, names))
 
+    def decide(self) -> None:
+        """Find out which store a first write would make, if nothing names one yet.
+
+        That is the keychain where one passes a probe, which may ask its owner to unlock
+        it; otherwise the plaintext file. Only the write itself makes the choice last. A
+        second call does nothing.
+        """
+        if self._first is not None or not undecided(self.config):
+            return
+        self._first = FIRST_CHOICE
+        for entry in registry.lasting():
+            if entry.preferred:
+                try:
+                    open_backend(self.config, entry.name, self.passphrases).probe()
+                except (BackendUnavailableError, LockedError, BusyError, StorageError) as error:
+                    self.passed_over = str(error)
+                else:
+                    self._first, self.passed_over = entry.name, ""
+                    break
+        self._backend = self._open()
+
     def _write(self, action: Callable[[Backend], None]) -> None:
         """Run one change while nobody switches the store, asking before any lock is taken."""
         while True:
+            self.decide()
             self._backend.prepare()
             with self.config.lock():
-                if not self.config.changed():
+                if not self.config.changed() and self._backend.name == self._choice():
                     self._settle()
                     action(self._backend)
                     return
@@ -159,7 +196,7 @@ class Store:
 
     def _settle(self) -> None:
         """Write the first choice of a backend to config.toml, once; the lock is held."""
-        if self.config.backend is None and not existing(self.config):
+        if undecided(self.config):
             try:
                 self.config = configuration.set_value(self.config, "backend", self._backend.name)
             except NotDurableError as error:
@@ -260,7 +297,7 @@ def load_config(home: str | os.PathLike[str] | None = None) -> Config:
 
 
 def choose(config: Config) -> str:
-    """The name of the backend that holds the credentials now, or would at the first write.
+    """The name of the backend that holds the credentials; see `Store.decide` for a first write.
 
     Raises ConfigError if config.toml names one that does not keep anything, or names
     none while there are several.
@@ -279,6 +316,11 @@ def choose(config: Config) -> str:
             where=config.path,
         )
     return there[0] if there else FIRST_CHOICE
+
+
+def undecided(config: Config) -> bool:
+    """Whether neither config.toml nor a store file says where credentials are kept."""
+    return config.backend is None and not existing(config)
 
 
 def store_paths(config: Config) -> dict[str, str]:

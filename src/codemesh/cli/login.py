@@ -60,6 +60,7 @@ def login(
     if fields and method is Method.API_KEY:
         raise UsageError("--field belongs to --method custom")
     store = session.store()
+    store.decide()  # before the key is typed: this may ask as well
     name, there = _entry(store, typed)
     if there and _asks(with_key=with_key or bool(fields)) and not _may_replace(session, name):
         return

@@ -48,6 +48,8 @@ class Session:
     def announce(self, store: Store, where: str) -> None:
         """Say which store was chosen, if a write of this run chose it."""
         if store.chosen_now:
+            if store.passed_over:
+                self.say(f"{store.passed_over[:1].upper()}{store.passed_over[1:]}.")
             self.say(f"First credential: the store is now {where} ({store.backend.name}).")
             self.say(
                 "To move it later: codemesh migrate NAME (for the names: codemesh backend list)"
