@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codemesh import config as configuration
 from codemesh.backends.base import same
-from codemesh.errors import CodemeshError, LockedError
+from codemesh.errors import CodemeshError, LockedError, RefusedError
 from codemesh.files import folder
 from codemesh.files.private import PrivateFile
 from codemesh.migration import read_journal
-from codemesh.store import choose, load_config, open_backend, store_paths
+from codemesh.providers import table as providers
+from codemesh.store import backends, choose, load_config, open_backend, store_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from codemesh.backends.base import Backend
     from codemesh.config import Config
@@ -71,13 +72,18 @@ def _findings(home: str, sources: PassphraseSources) -> Iterator[Finding]:
     yield from _files(config)
     yield from _unfinished(config)
     records: dict[str, dict[str, Record]] = {}
-    for name in {*store_paths(config), choose(config)}:
-        backend = open_backend(config, name, sources)
-        yield from _leftovers(backend)
-        finding = _unreadable(backend, records)
-        if finding is not None:
-            yield finding
-    yield from _copies(choose(config), records)
+    current = choose(config)
+    for entry in backends(config):
+        in_use = entry.name == current
+        try:
+            backend = open_backend(config, entry.name, sources)
+        except CodemeshError as error:
+            if in_use:
+                yield Finding("store", str(error), advice=error.hint)
+            continue
+        if in_use or entry.file or _holds_entries(backend):
+            yield from _store(backend, config, records, in_use=in_use)
+    yield from _copies(current, records)
     yield from _strays(config)
 
 
@@ -133,26 +139,54 @@ def _unfinished(config: Config) -> Iterator[Finding]:
         )
 
 
+def _holds_entries(backend: Backend) -> bool:
+    """Whether a store that is not in use, and no file, has something; asks nobody."""
+    try:
+        return bool(backend.status().entries)
+    except CodemeshError:
+        return False  # what is not there, or does not answer, is no concern of this home
+
+
+def _store(
+    backend: Backend, config: Config, records: dict[str, dict[str, Record]], *, in_use: bool
+) -> Iterator[Finding]:
+    """What one store shows. Its records go into `records`, if they can be read."""
+    try:
+        if in_use:
+            backend.probe()
+        yield from _leftovers(backend)
+        records[backend.name] = backend.records()
+        for fault in backend.faults(_candidates(config, records)):
+            yield Finding("entries", fault.message, mend=fault.mend, advice=fault.advice)
+    except LockedError as error:
+        message = f"{_where(backend)} is locked, so its entries were not looked at"
+        advice = "" if error.hint == LockedError.default_hint else error.hint
+        yield Finding("locked", message, problem=False, advice=advice)
+    except CodemeshError as error:
+        yield Finding("store", str(error), advice=error.hint)
+
+
+def _where(backend: Backend) -> str:
+    try:
+        return backend.status().where
+    except CodemeshError:
+        return f"the {backend.name} store"
+
+
 def _leftovers(backend: Backend) -> Iterator[Finding]:
     try:
         found = backend.leftovers()
-    except CodemeshError:
+    except RefusedError:
         return  # an unsafe folder, which has a finding of its own
     for path in found:
         yield Finding("leftovers", f"{path} was left behind by a killed write", mend=backend.sweep)
 
 
-def _unreadable(backend: Backend, records: dict[str, dict[str, Record]]) -> Finding | None:
-    """Read the backend's records into `records`, or say why that cannot be done."""
-    try:
-        records[backend.name] = backend.records()
-    except LockedError:
-        where = backend.status().where
-        message = f"{where} is locked, so its entries were not looked at"
-        return Finding("locked", message, problem=False)
-    except CodemeshError as error:
-        return Finding("store", str(error), advice=error.hint)
-    return None
+def _candidates(config: Config, records: Mapping[str, Mapping[str, Record]]) -> set[str]:
+    """Names that a store could have an entry of, although it does not list it."""
+    known = {name for each in providers.TABLE for name in (each.id, *each.aliases)}
+    accounts = {f"{name}/{config.account(name)}" for name in known if config.account(name)}
+    return known.union(accounts, *records.values())
 
 
 def _copies(current: str, records: dict[str, dict[str, Record]]) -> Iterator[Finding]:
