@@ -17,21 +17,31 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+import places
 from codemesh.backends import registry
 from codemesh.backends._kdf import PROFILES
 from codemesh.providers import table as providers
 from codemesh.unlock import VARIABLE
+from desktops import GnomeKeyring
 from files_support import private_file
-from homes import DIRECTIONS, ENTRIES, RUST_STORE, backend, write_config
+from homes import DIRECTIONS, ENTRIES, LASTING, RUST_STORE, backend, write_config
 from support import PASSPHRASE, Bench, end_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from commandline import CommandLine
+    from places import Place
 
 _OTHERS = ("NO_COLOR", "FORCE_COLOR", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND")
 _PREFIXES = ("CODEMESH", "CODE_MESH", "_CODEMESH", "_CODE_MESH", "XDG_")
+
+# What the contract runs on: every backend of the table, and every keychain of the keychain.
+BENCHES = [
+    (entry, place)
+    for entry in registry.TABLE
+    for place in (places.PLACES if entry.name == "keychain" else [""])
+]
 
 # A busy machine is no failure: no example and no drawing of one has to be quick.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,12 +86,71 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROFILES, "default", PROFILES["floor"])
 
 
-@pytest.fixture(params=registry.TABLE, ids=lambda entry: entry.name)
+@pytest.fixture(
+    params=BENCHES, ids=lambda param: "-".join(filter(None, (param[0].name, param[1])))
+)
 def bench(request: pytest.FixtureRequest, home: Path, cheap: None) -> Bench:
     """Each backend of the table in turn, on a store that is not there yet."""
     del cheap
-    entry: registry.Entry = request.param
-    return Bench(entry, home)
+    entry, place = request.param
+    return Bench(entry, home, request.getfixturevalue(place) if place else None)
+
+
+@pytest.fixture(params=[entry for entry, place in BENCHES if not place], ids=lambda e: e.name)
+def document(request: pytest.FixtureRequest, home: Path, cheap: None) -> Bench:
+    """Each backend of the table whose store is one document, as `bench`."""
+    del cheap
+    return Bench(request.param, home)
+
+
+# -- keychains ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnomeKeyring]:
+    """A real gnome-keyring, unlocked, that nobody else has."""
+    keyring = GnomeKeyring(tmp_path_factory.mktemp("desktop"))
+    yield keyring
+    keyring.stop()
+
+
+@pytest.fixture
+def gnome(desktop: GnomeKeyring, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """That keyring, as the keychain of this test and of its workers."""
+    return places.of_gnome(desktop, monkeypatch)
+
+
+@pytest.fixture
+def fakes(sealed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The fake keychains are on the path, here and in children, and keep what they have.
+
+    At the end nothing that was imported over them is left to other tests.
+    """
+    from keyring.backend import KeyringBackend
+
+    del sealed
+    monkeypatch.syspath_prepend(places.FAKES)
+    monkeypatch.setenv("PYTHONPATH", places.FAKES)
+    monkeypatch.setenv("CODEMESH_FAKE_KEYCHAIN", str(tmp_path / "keychain.json"))
+    monkeypatch.setenv("CODEMESH_FAKE_FAULTS", str(tmp_path / "faults.json"))
+    monkeypatch.setattr(KeyringBackend, "_classes", set(KeyringBackend._classes))
+    places.forget_fakes()
+    yield
+    places.forget_fakes()
+
+
+@pytest.fixture
+def like_windows(fakes: None) -> Place:
+    """A keychain that behaves as that of Windows."""
+    del fakes
+    return places.of_windows()
+
+
+@pytest.fixture
+def like_macos(fakes: None) -> Place:
+    """A keychain that behaves as that of macOS."""
+    del fakes
+    return places.of_macos()
 
 
 # -- what lies on the disk ---------------------------------------------------------------
@@ -121,6 +190,14 @@ def lock_file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "auth.lock"
 
 
+@pytest.fixture(params=LASTING)
+def lasting(request: pytest.FixtureRequest) -> str:
+    """The name of each backend that config.toml may name, ready for use."""
+    if request.param == "keychain":
+        request.getfixturevalue("gnome")
+    return str(request.param)
+
+
 @pytest.fixture(params=DIRECTIONS, ids="-to-".join)
 def direction(
     request: pytest.FixtureRequest, home: Path, cheap: None, monkeypatch: pytest.MonkeyPatch
@@ -132,6 +209,8 @@ def direction(
     del cheap
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     source, target = request.param
+    if "keychain" in request.param:
+        request.getfixturevalue("gnome")
     write_config(home, f'# mine\nbackend = "{source}"  # for now\n')
     backend(home, source).change(ENTRIES)
     return source, target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from codemesh.backends.base import Backend
     from codemesh.model import Record
     from codemesh.unlock import Passphrases
+    from places import Place
 
 PASSPHRASE = "correct horse battery staple"
 CANARY = "sk-canary-4f9d2c71"
@@ -52,13 +54,21 @@ def given(source: Passphrases) -> str:
 class Bench:
     """One store under test, and hands to look at it and to damage it from outside."""
 
-    def __init__(self, entry: registry.Entry, home: Path) -> None:
+    def __init__(self, entry: registry.Entry, home: Path, place: Place | None = None) -> None:
         self.entry = entry
         self.home = home
+        self.place = place
+        self.options = {} if place is None else place.options
+
+    @property
+    def whole(self) -> bool:
+        """Whether the store is one document, which is replaced as a whole."""
+        return self.place is None
 
     def open(self, home: Path | None = None) -> Backend:
         """Open the store anew, as another process would."""
-        return registry.load(self.entry)(Context(str(home or self.home), {}, 60.0, passphrases))
+        context = Context(str(home or self.home), self.options, 60.0, passphrases)
+        return registry.load(self.entry)(context)
 
     def filled(self, records: Mapping[str, Record]) -> Backend:
         """The store, opened, after another opening wrote these entries."""
@@ -74,9 +84,15 @@ class Bench:
 
     def raw(self) -> bytes | None:
         """The bytes of the store, None where there is none; skips where nobody sees them."""
+        if self.place is not None:
+            return self.place.raw(self.home)
         if self.entry.file:
             return self.path.read_bytes() if self.path.exists() else None
         return self._documents().get(str(self.home))
+
+    def at_rest(self) -> bytes | None:
+        """The bytes of the store as they lie on a disk; skips where nobody sees them."""
+        return self.raw() if self.place is None else self.place.at_rest()
 
     def overwrite(self, raw: bytes) -> None:
         """Put other bytes in the place of the store's."""
@@ -125,7 +141,8 @@ class Bench:
         """Run an action of `worker.py` on this store in a process of its own."""
         if not self.entry.lasting:
             pytest.skip("this store ends with its process")
-        return start("backend", self.entry.path, str(self.home), action, *arguments)
+        options = json.dumps(self.options)
+        return start("backend", self.entry.path, options, str(self.home), action, *arguments)
 
     def _documents(self) -> dict[str, bytes]:
         documents = getattr(registry.load(self.entry), "documents", None)

@@ -196,23 +196,23 @@ def test_put_after_retirement(bench: Bench) -> None:
 # -- cost --------------------------------------------------------------------------------
 
 
-def test_batch_is_one_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_is_one_write(document: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of 1,000 entries replaces the store once."""
-    backend = bench.filled({"a": ONE})
+    backend = document.filled({"a": ONE})
     batch = {f"entry{number}": api_key(str(number)) for number in range(1000)}
 
-    writes = bench.writes(monkeypatch, lambda: backend.change(batch, ["a"]))
+    writes = document.writes(monkeypatch, lambda: backend.change(batch, ["a"]))
 
     assert writes == 1
-    assert same(bench.open().records(), batch)
+    assert same(document.open().records(), batch)
 
 
-def test_refused_change_writes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_change_writes_nothing(document: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that is refused does not replace the store, not even by the same bytes."""
-    backend = bench.filled({"a": ONE})
+    backend = document.filled({"a": ONE})
 
     def refused() -> None:
         with pytest.raises(ConflictError):
             backend.change({"b": TWO}, expect={"a": TWO})
 
-    assert bench.writes(monkeypatch, refused) == 0
+    assert document.writes(monkeypatch, refused) == 0

@@ -75,19 +75,19 @@ WRITES: dict[str, Callable[[Backend], object]] = {
 
 
 @pytest.fixture(params=list(DAMAGES.values()), ids=list(DAMAGES))
-def damaged(request: pytest.FixtureRequest, bench: Bench) -> bytes:
+def damaged(request: pytest.FixtureRequest, document: Bench) -> bytes:
     """The bytes of a store that was damaged in one of the ways."""
-    bench.open().change(ENTRIES)
-    raw = bench.raw()
+    document.open().change(ENTRIES)
+    raw = document.raw()
     assert raw is not None
-    bench.overwrite(request.param(raw))
+    document.overwrite(request.param(raw))
     return request.param(raw)  # type: ignore[no-any-return]
 
 
-def test_damage_is_told_by_reads(bench: Bench, damaged: bytes) -> None:
+def test_damage_is_told_by_reads(document: Bench, damaged: bytes) -> None:
     """Every way of reading a damaged store says so, as exit status 6, and touches nothing."""
     for read in READS.values():
-        backend = bench.open()
+        backend = document.open()
 
         with pytest.raises(DamagedError) as caught:
             read(backend)
@@ -95,47 +95,47 @@ def test_damage_is_told_by_reads(bench: Bench, damaged: bytes) -> None:
         assert caught.value.exit_code == 6
         assert caught.value.hint
         assert CANARY not in shown(caught.value)
-    assert bench.raw() == damaged
+    assert document.raw() == damaged
 
 
-def test_damage_stops_writes(bench: Bench, damaged: bytes) -> None:
+def test_damage_stops_writes(document: Bench, damaged: bytes) -> None:
     """No write goes over a damaged store; it is left byte for byte as it is."""
     for write in WRITES.values():
-        backend = bench.open()
+        backend = document.open()
 
         with pytest.raises(DamagedError) as caught:
             write(backend)
 
         assert CANARY not in shown(caught.value)
-        assert bench.raw() == damaged
+        assert document.raw() == damaged
 
 
 @pytest.mark.parametrize("damage", ["not JSON", "zero bytes", "wrong value type"])
-def test_damage_under_an_opened_store(bench: Bench, damage: str) -> None:
+def test_damage_under_an_opened_store(document: Bench, damage: str) -> None:
     """A store that is damaged after it was opened and read is reported as well."""
-    backend = bench.filled(ENTRIES)
+    backend = document.filled(ENTRIES)
     backend.records()
-    raw = bench.raw()
+    raw = document.raw()
     assert raw is not None
-    bench.overwrite(DAMAGES[damage](raw))
+    document.overwrite(DAMAGES[damage](raw))
 
     for action in (*READS.values(), *WRITES.values()):
         with pytest.raises(DamagedError):
             action(backend)
 
-    assert bench.raw() == DAMAGES[damage](raw)
+    assert document.raw() == DAMAGES[damage](raw)
 
 
-def test_repaired_store_is_read_again(bench: Bench) -> None:
+def test_repaired_store_is_read_again(document: Bench) -> None:
     """An opened store that met damage reads on once the old bytes are back."""
-    backend = bench.filled(ENTRIES)
-    raw = bench.raw()
+    backend = document.filled(ENTRIES)
+    raw = document.raw()
     assert raw is not None
-    bench.overwrite(b"")
+    document.overwrite(b"")
     with pytest.raises(DamagedError):
         backend.records()
 
-    bench.overwrite(raw)
+    document.overwrite(raw)
 
     assert same(backend.records(), ENTRIES)
 
@@ -155,9 +155,9 @@ def test_salvage_of_a_sound_store(bench: Bench) -> None:
     assert bench.raw() == before
 
 
-def test_salvage_changes_nothing(bench: Bench, damaged: bytes) -> None:
+def test_salvage_changes_nothing(document: Bench, damaged: bytes) -> None:
     """Salvaging gives entries as they were or says that nothing can be saved."""
-    backend = bench.open()
+    backend = document.open()
 
     try:
         salvaged: dict[str, Record] = backend.salvage().records
@@ -165,27 +165,27 @@ def test_salvage_changes_nothing(bench: Bench, damaged: bytes) -> None:
         salvaged = {}
 
     assert all(same(record, ENTRIES[name]) for name, record in salvaged.items())
-    assert bench.raw() == damaged
+    assert document.raw() == damaged
 
 
-def test_restart(bench: Bench, damaged: bytes) -> None:
+def test_restart(document: Bench, damaged: bytes) -> None:
     """A damaged store is set aside whole and private, and a new one holds what was saved."""
-    backend = bench.open()
+    backend = document.open()
 
     aside = backend.restart({"saved": api_key("saved")})
 
-    assert bench.aside(aside) == damaged
+    assert document.aside(aside) == damaged
     assert same(backend.records(), {"saved": api_key("saved")})
-    assert same(bench.open().records(), {"saved": api_key("saved")})
+    assert same(document.open().records(), {"saved": api_key("saved")})
 
 
-def test_restart_twice_keeps_both(bench: Bench) -> None:
+def test_restart_twice_keeps_both(document: Bench) -> None:
     """A second restart sets aside a second copy and overwrites none."""
-    backend = bench.filled(ENTRIES)
-    bench.overwrite(b"first")
+    backend = document.filled(ENTRIES)
+    document.overwrite(b"first")
     first = backend.restart({})
-    bench.overwrite(b"second")
+    document.overwrite(b"second")
 
     second = backend.restart({})
 
-    assert [bench.aside(where) for where in (first, second)] == [b"first", b"second"]
+    assert [document.aside(where) for where in (first, second)] == [b"first", b"second"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -56,23 +57,28 @@ def test_first_write_is_raced(bench: Bench) -> None:
 
 
 def test_readers_never_see_a_torn_store(bench: Bench) -> None:
-    """Beside a writer, a reader sees all of one batch or all of the next, and no error."""
-    names = [f"entry{number}" for number in range(50)]
+    """Beside a writer a reader sees every entry, old or new; of a document, all of one batch."""
+    # A keychain takes its time, and is not ours to wear out.
+    names = [f"entry{number}" for number in range(50 if bench.whole else 5)]
+    last, pause = (29, 0.0) if bench.whole else (10, 0.01)
     writer, reader = bench.filled(dict.fromkeys(names, api_key("0"))), bench.open()
 
     def write() -> None:
-        for number in range(1, 30):
+        for number in range(1, last + 1):
             writer.change(dict.fromkeys(names, api_key(str(number))))
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         seen: list[list[Record]] = [list(reader.records().values())]
         while not writing.done():
+            time.sleep(pause)
             seen.append(list(reader.records().values()))
 
     writing.result()
-    assert all(len(batch) == 50 and all(map(batch[0].__eq__, batch)) for batch in seen)
-    assert same(reader.get("entry0"), api_key("29"))
+    assert all(len(batch) == len(names) for batch in seen)
+    assert all(record["type"] == "api_key" for batch in seen for record in batch)
+    assert not bench.whole or all(all(map(batch[0].__eq__, batch)) for batch in seen)
+    assert same(reader.get("entry0"), api_key(str(last)))
 
 
 def test_reader_beside_a_retirement(bench: Bench) -> None:
@@ -95,21 +101,23 @@ def test_reader_beside_a_retirement(bench: Bench) -> None:
 
 
 def test_interrupted_writer_leaves_a_whole_store(bench: Bench) -> None:
-    """Ctrl-C in the middle of writes leaves one whole batch, no debris and a free lock."""
+    """Ctrl-C in the middle of writes leaves whole entries, a free lock, no debris of a file."""
     worker = _write_for_ever(bench)
 
     worker.process.send_signal(signal.SIGINT)
 
     assert worker.end().strip() == "interrupted"
     _assert_whole(bench)
+    assert not bench.whole or bench.open().leftovers() == []
+    bench.open().sweep()
     assert bench.open().leftovers() == []
     bench.open().put("after", api_key("after"))
 
 
-@pytest.mark.parametrize("time", range(3))
-def test_killed_writer_leaves_a_whole_store(bench: Bench, time: int) -> None:
-    """SIGKILL in the middle of writes leaves one whole batch and a free lock, each time."""
-    del time
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_writer_leaves_a_whole_store(bench: Bench, attempt: int) -> None:
+    """SIGKILL in the middle of writes leaves whole entries and a free lock, each time."""
+    del attempt
     worker = _write_for_ever(bench)
 
     worker.kill()
@@ -120,7 +128,7 @@ def test_killed_writer_leaves_a_whole_store(bench: Bench, time: int) -> None:
 
 def _write_for_ever(bench: Bench) -> Worker:
     """A worker that writes one batch after the other over a store that has such a batch."""
-    names = [f"entry{number}" for number in range(20)]
+    names = [f"entry{number}" for number in range(20 if bench.whole else 4)]
     bench.open().change(dict.fromkeys(names, api_key("0")))
     worker = bench.start("put-for-ever", *names)
     assert worker.said() == "ready"
@@ -128,44 +136,45 @@ def _write_for_ever(bench: Bench) -> Worker:
 
 
 def _assert_whole(bench: Bench) -> None:
-    records = list(bench.open().records().values())
-    assert len(records) == 20
-    assert all(same(record, records[0]) for record in records)
+    """Every entry is there; of a document, all of one batch, and else of two that meet."""
+    numbers = [int(str(record["key"])) for record in bench.open().records().values()]
+    assert len(numbers) == (20 if bench.whole else 4)
+    assert max(numbers) - min(numbers) <= (0 if bench.whole else 1)
 
 
-def test_leftovers_of_a_killed_writer(bench: Bench) -> None:
+def test_leftovers_of_a_killed_writer(document: Bench) -> None:
     """What a killed write left is listed, does no harm, and is swept, once or twice."""
-    if not bench.entry.file:
+    if not document.entry.file:
         pytest.skip("this store leaves nothing behind")
-    bench.open().put("openai", api_key("old"))
-    before = bench.raw()
-    worker = bench.start("die-in-write", "openai")
+    document.open().put("openai", api_key("old"))
+    before = document.raw()
+    worker = document.start("die-in-write", "openai")
     assert worker.died() == -signal.SIGKILL
-    backend = bench.open()
+    backend = document.open()
 
     found = backend.leftovers()
 
     assert len(found) == 1
-    assert bench.raw() == before
+    assert document.raw() == before
     assert same(backend.records(), {"openai": api_key("old")})
     backend.sweep()
     backend.sweep()
     assert backend.leftovers() == []
-    assert bench.raw() == before
+    assert document.raw() == before
 
 
-def test_next_write_clears_leftovers(bench: Bench) -> None:
+def test_next_write_clears_leftovers(document: Bench) -> None:
     """The next write after a killed one removes what that one left."""
-    if not bench.entry.file:
+    if not document.entry.file:
         pytest.skip("this store leaves nothing behind")
-    bench.open().put("openai", api_key("old"))
-    worker = bench.start("die-in-write", "openai")
+    document.open().put("openai", api_key("old"))
+    worker = document.start("die-in-write", "openai")
     assert worker.died() == -signal.SIGKILL
 
-    bench.open().put("openai", api_key("new"))
+    document.open().put("openai", api_key("new"))
 
-    assert bench.open().leftovers() == []
-    assert same(bench.open().records(), {"openai": api_key("new")})
+    assert document.open().leftovers() == []
+    assert same(document.open().records(), {"openai": api_key("new")})
 
 
 def test_sweep_of_nothing(bench: Bench) -> None:

@@ -84,7 +84,7 @@ def test_sealed_store_has_no_plain_bytes(bench: Bench) -> None:
     if not backend.status().encrypted:
         pytest.skip("this store does not say that it is encrypted")
 
-    raw = bench.raw()
+    raw = bench.at_rest()
 
     assert raw is not None
     assert CANARY.encode() not in raw

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh import migration
+from codemesh.backends import registry
 from codemesh.backends.base import same
 from codemesh.errors import ConfigError, ConflictError, CredentialNotFoundError, UsageError
 from codemesh.migration import Options
@@ -166,11 +167,11 @@ def test_migration_of_nothing(home: Path, direction: tuple[str, str]) -> None:
 
 
 def test_without_configuration(home: Path, direction: tuple[str, str]) -> None:
-    """With no config.toml the store that is there is the source, and the choice is written."""
-    _, target = direction
+    """With no config.toml a store file is the source, another is named; the choice is written."""
+    source, target = direction
     (home / "config.toml").unlink()
 
-    migration.migrate(unlocked(home), target)
+    migration.migrate(unlocked(home), target, None if registry.find(source).file else source)
 
     assert load_config(str(home)).backend == target
     assert same(unlocked(home).records(), ENTRIES)

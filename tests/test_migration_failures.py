@@ -10,7 +10,7 @@ import pytest
 
 from codemesh import config as configuration
 from codemesh import migration
-from codemesh.backends._whole import WholeDocumentBackend
+from codemesh.backends import registry
 from codemesh.backends.base import same
 from codemesh.errors import CodemeshError, ConflictError, StorageError
 from codemesh.files.private import PrivateFile
@@ -44,14 +44,18 @@ def loses_one(real: Callable[..., None]) -> Callable[..., None]:
 
 def inject(step: str, patch: pytest.MonkeyPatch) -> None:
     """Let one step of the next migration fail."""
+    stores = [registry.load(entry) for entry in registry.lasting()]
     if step == "copy":
-        patch.setattr(WholeDocumentBackend, "change", fail)
+        for store in stores:
+            patch.setattr(store, "change", fail)
     elif step == "verify":
-        patch.setattr(WholeDocumentBackend, "change", loses_one(WholeDocumentBackend.change))
+        for store in stores:
+            patch.setattr(store, "change", loses_one(store.change))
     elif step == "switch":
         patch.setattr(configuration, "set_value", fail)
     elif step == "retire":
-        patch.setattr(WholeDocumentBackend, "retire", fail)
+        for store in stores:
+            patch.setattr(store, "retire", fail)
     else:
         patch.setattr(PrivateFile, "remove", _fail_for("migration.json", PrivateFile.remove))
 

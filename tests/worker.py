@@ -31,10 +31,11 @@ def meet(word: str = "ready") -> None:
     sys.stdin.readline()
 
 
-def on_backend(path: str, home: str, action: str, *arguments: str) -> None:
-    """Act on one backend directly; `path` is that of its class."""
+def on_backend(path: str, options: str, home: str, action: str, *arguments: str) -> None:
+    """Act on one backend directly; `path` is that of its class, `options` are JSON."""
     entry = registry.Entry("tested", path, "", "", {})
-    backend: Backend = registry.load(entry)(Context(home, {}, 60.0, passphrases))
+    context = Context(home, json.loads(options), 60.0, passphrases)
+    backend: Backend = registry.load(entry)(context)
     if action == "put":  # NAME VALUE
         backend.prepare()
         meet()
