@@ -28,7 +28,7 @@ types: $(VENV)/.dev  ## Check the types: all as Linux sees them, the package as 
 	$(MYPY)/win32 --platform win32 src
 
 bench: $(VENV)/.dev  ## Measure what reading one credential costs
-	$(BIN)/python benchmarks/read_one.py
+	@sh scripts/with-keyring $(BIN)/python benchmarks/read_one.py
 
 build: $(VENV)/.dev  ## Build the source archive and the wheel into dist
 	rm -rf dist

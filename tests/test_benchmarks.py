@@ -22,6 +22,7 @@ def run(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.usefixtures("gnome")
 def test_every_backend_that_lasts_is_measured() -> None:
     """The backend table feeds the benchmark, and each figure has its quartiles and aim."""
     document = json.loads(run("--json"))
@@ -30,6 +31,7 @@ def test_every_backend_that_lasts_is_measured() -> None:
     assert (document["schema"], document["rounds"]) == (1, 1)
     assert figures["python -c pass"]["ratio"] == 1.0
     assert figures["codemesh auth token (plaintext)"]["aim"] == 3.0
+    assert figures["codemesh auth token (keychain)"]["aim"] == 4.5
     assert figures["codemesh auth token (encrypted)"]["aim_over"] == "Argon2id alone"
     for entry in registry.lasting():
         assert f"codemesh auth token ({entry.name})" in figures

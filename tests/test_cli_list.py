@@ -204,9 +204,11 @@ def test_the_backends_are_listed(cli: CommandLine) -> None:
 
     listed = cli.run("backend", "list").stdout.splitlines()
 
-    assert [row[:13] for row in listed[::2]] == ["* plaintext  ", "  encrypted  "]
+    marked = ["* plaintext  ", "  encrypted  ", "  keychain   "]
+    assert [row[:13] for row in listed[::2]] == marked
     assert listed[1].strip() == "1 credential: ~/.code-mesh/auth.json"
     assert listed[3].strip() == "locked: ~/.code-mesh/auth.vault.json"
+    assert listed[5].strip() == "no keychain is available: there is no session bus"
 
 
 def test_the_backends_in_json_say_what_is_known(cli: CommandLine) -> None:
@@ -218,6 +220,7 @@ def test_the_backends_in_json_say_what_is_known(cli: CommandLine) -> None:
     assert [tuple(backend[fact] for fact in facts) for backend in backends] == [
         ("plaintext", True, True, True, False, False, 1),
         ("encrypted", False, True, False, True, False, 0),
+        ("keychain", False, False, None, None, None, None),
     ]
 
 
