@@ -95,6 +95,26 @@ class Cells:
         for generation in self._generations(slot):
             self._remove_parts(key, generation)
 
+    def is_there(self, key: str, slot: int) -> bool:
+        """Whether there is a text, be it damaged."""
+        return self._head(key, slot) is not None
+
+    def copy(self, key: str, slot: int, to: str) -> None:
+        """Write the parts of a text, as far as they are there, under another key."""
+        head = self._head(key, slot)
+        manifest = _manifest(head)
+        if head is None or manifest is None:
+            self._copy(head, to)
+            return
+        for number in range(1, manifest.parts + 1):
+            self._copy(self._part(key, manifest.generation, number), f"{to}%part-{number}")
+
+    def _copy(self, text: str | None, to: str) -> None:
+        if text is not None:
+            self._ring.set(self._at(to), to, text)
+            if self._ring.get(self._at(to), to) != text:
+                raise NotKeptError(f"the keychain did not keep {to}")
+
     def leftovers(self, key: str, slot: int) -> Iterator[str]:
         """What no text under this key needs: parts, and what Windows keeps on rotation."""
         manifest = _manifest(self._head(key, slot))

@@ -60,6 +60,17 @@ class Items(ABC):
     def names_if_open(self) -> list[str] | None:
         """The names, without ever asking anybody; None while they are locked."""
 
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names of all texts, those that cannot be read among them."""
+
+    @abstractmethod
+    def set_aside(self, name: str, stamp: str) -> None:
+        """Move what lies under a name to where no entry is, as it is; the lock is held.
+
+        It is there in full before it goes here. `stamp` tells it from others.
+        """
+
     def leftovers(self) -> list[str]:
         """What killed writers left, in words for people."""
         return []
@@ -134,6 +145,11 @@ def lock_path(home: str, service: str) -> str:
     own = service == service_of(home, None)
     base = home if own else os.path.expanduser(DEFAULT_HOME)
     return os.path.join(base, "state", f"keychain-{zlib.crc32(service.encode()):08x}.lock")
+
+
+def aside(key: str, stamp: str) -> str:
+    """Where an item of a key goes that is set aside; no encoded name has such a `%`."""
+    return f"%damaged-{stamp}/{key}"
 
 
 def home_of(lock: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from codemesh.backends import _strictjson
 from codemesh.backends._cells import SLOTS, Cells
-from codemesh.backends._items import ItemFault, Items, Keychain, encode
+from codemesh.backends._items import ItemFault, Items, Keychain, aside, encode
 from codemesh.backends._ring import Ring, class_named
 from codemesh.errors import DamagedError, StorageError
 
@@ -105,9 +105,14 @@ class KeyringItems(Items):
         texts = {name: self._read(name, listed) for name in listed.slots}
         return {name: text for name, text in texts.items() if text is not None}
 
-    def names_if_open(self) -> list[str] | None:
+    def names(self) -> list[str]:
         """The names on the list whose items are there."""
-        return list(self.read_all())
+        listed = self._list()
+        return [name for name, at in listed.slots.items() if self._cells.is_there(_key(name), at)]
+
+    def names_if_open(self) -> list[str] | None:
+        """The same: whether somebody is asked is the system's business."""
+        return self.names()
 
     def _read(self, name: str, listed: Listed) -> str | None:
         for _ in range(_ATTEMPTS):
@@ -151,6 +156,18 @@ class KeyringItems(Items):
 
     def _slots(self) -> tuple[int, ...]:
         return SLOTS[:1] if self._in_place else SLOTS
+
+    def set_aside(self, name: str, stamp: str) -> None:
+        """Copy the item, or the manifest of its parts; then take the name off the list.
+
+        The parts of a text that no longer fit together go with it.
+        """
+        listed = self._list()
+        key, slot = _key(name), listed.slots[name]
+        self._cells.copy(key, slot, aside(key, stamp))
+        for each in self._slots():
+            self._cells.remove(key, each)
+        self._save(listed, {other: at for other, at in listed.slots.items() if other != name})
 
     # -- the list --------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from codemesh.backends._dbus import Bus
-from codemesh.backends._items import ItemFault, Items, Keychain, decode, encode
+from codemesh.backends._items import ItemFault, Items, Keychain, aside, decode, encode
 from codemesh.backends._secretprotocol import NAME, Secrets, Vanished
 from codemesh.errors import DamagedError, NotKeptError, StorageError
 
@@ -87,6 +87,11 @@ class SecretServiceItems(Items):
         """The names; None while the default collection is locked."""
         return None if self.secrets.is_locked() else list(self._scan()[0])
 
+    def names(self) -> list[str]:
+        """The names of all entries that can be seen."""
+        self.secrets.unlock()
+        return list(self._scan()[0])
+
     def _read(self, key: str) -> str | None:
         """The text of the item of a key, which is the encoded name of an entry."""
         for _ in range(_ATTEMPTS):
@@ -131,6 +136,23 @@ class SecretServiceItems(Items):
             self.secrets.delete(path)
         if self._find(key):
             raise NotKeptError(f"the keychain did not remove {key}")
+
+    def set_aside(self, name: str, stamp: str) -> None:
+        """Add a copy of each item under the other name, byte for byte, then remove the item."""
+        key = encode(name, _unsafe)
+        for path, value in self._found(key):
+            attributes = self._attributes(aside(key, stamp))
+            self.secrets.create(f"{self._service}: {key}, damaged", attributes, value)
+            copies = [copy for _, copy in self._found(aside(key, stamp))]
+            if value not in copies:
+                raise NotKeptError(f"the keychain did not keep a copy of {key}")
+            self.secrets.delete(path)
+
+    def _found(self, key: str) -> Iterator[tuple[str, bytes]]:
+        paths = self._find(key)
+        for path, value in zip(paths, self.secrets.secrets(paths), strict=True):
+            if value is not None:
+                yield path, value
 
     # -- upkeep ----------------------------------------------------------------------
 
@@ -195,7 +217,9 @@ class SecretServiceItems(Items):
         lost = []
         for path, attributes in self.secrets.items():
             service, key = attributes.get("service", ""), attributes.get("username", "")
-            if not service.startswith(f"{self._service}/") or key == _PROBE:
+            if not service.startswith(f"{self._service}/") or key.startswith(
+                ("%probe", "%damaged")
+            ):
                 continue
             name = decode(key, _unsafe) if service == f"{self._service}/{key}" else None
             if name:

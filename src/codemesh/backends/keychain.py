@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from codemesh.backends import _items, _strictjson
-from codemesh.backends.base import Backend, Context, Salvage, Status, apply, check_expected
+from codemesh.backends.base import Backend, Context, Salvage, Status, apply, check_expected, same
 from codemesh.errors import (
     BackendUnavailableError,
     CredentialNotFoundError,
@@ -142,13 +143,29 @@ class KeychainBackend(Backend):
 
     def salvage(self) -> Salvage:
         """The items that still parse."""
+        with self._keychain.opened() as items:
+            return self._salvaged(items)
+
+    def restart(self, records: Mapping[str, Record]) -> str:
+        """Set aside, within the keychain, the items that do not parse; the rest stays."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        texts = {name: self._encode(name, record) for name, record in records.items()}
+        with self._locked() as items:
+            sound, damaged = self._salvaged(items)
+            for name in damaged:
+                items.set_aside(name, stamp)
+            differing = [name for name in texts if not same(sound.get(name), records[name])]
+            items.write({name: texts[name] for name in differing}, sound.keys() - texts.keys())
+        return f"{self._keychain.title}, {self._service}/{_items.aside('*', stamp)}"
+
+    def _salvaged(self, items: Items) -> Salvage:
         records: dict[str, Record] = {}
         lost = []
-        with self._keychain.opened() as items:
-            texts = items.read_all()
-        for name in sorted(texts):
+        for name in sorted(items.names()):
             try:
-                records[name] = self._decode(name, texts[name])
+                text = items.read(name)
+                if text is not None:
+                    records[name] = self._decode(name, text)
             except DamagedError:
                 lost.append(name)
         return Salvage(records, lost)
