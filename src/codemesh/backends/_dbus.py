@@ -47,6 +47,8 @@ class Call(NamedTuple):
     member: str
     signature: str = ""
     body: tuple[object, ...] = ()
+    answer: str = ""
+    """The signature that the reply must have."""
 
     def message(self, service: str) -> Message:
         """The message that makes the call."""
@@ -114,11 +116,15 @@ class Bus:
                 window = []
         yield from self._exchange(window)
 
-    def signal(self, call: Call, interface: str, member: str, seconds: float) -> object:
+    def signal(
+        self, call: Call, member: str, answer: str, seconds: float
+    ) -> tuple[object, ...] | None:
         """Make a call, and wait up to `seconds` for a signal that the same object sends.
 
-        Returns the body of the signal, or None if the time passed without one.
+        Returns the body of the signal, whose signature must be `answer`, or None if the
+        time passed without one. Raises Refusal for an error of the service.
         """
+        interface = call.interface
         rule = MatchRule(
             type="signal", sender=self.service, interface=interface, member=member, path=call.path
         )
@@ -127,12 +133,16 @@ class Bus:
         try:
             with self._connection.filter(heard) as queue:
                 self._connection.send_and_get_reply(message_bus.AddMatch(rule))
-                self.call(call)
+                # Unlike `call`, this hears a signal that comes before the reply.
+                shown = self._connection.send_and_get_reply(call.message(self.service))
+                reply = _unwrapped(shown, call.answer)
+                if isinstance(reply, Refusal):
+                    raise reply
                 try:
                     message = self._connection.recv_until_filtered(queue, timeout=seconds)
                 except TimeoutError:
                     return None
-                return message.body
+                return _body(message, answer)
         except TimeoutError:
             raise self.silent("the keychain") from None
         except _FOREIGN as error:
@@ -149,9 +159,9 @@ class Bus:
                 serials.append(next(self._connection.outgoing_serial))
                 self._connection.send(call.message(self.service), serial=serials[-1])
             replies: dict[int, Message] = {}
-            for serial in serials:
+            for serial, call in zip(serials, window, strict=True):
                 self._await(serial, replies)
-                yield _unwrapped(replies.pop(serial))
+                yield _unwrapped(replies.pop(serial), call.answer)
         except TimeoutError:
             raise self.silent("the keychain") from None
         except _FOREIGN as error:
@@ -166,10 +176,22 @@ class Bus:
                 replies[answered] = message
 
 
-def _unwrapped(message: Message) -> tuple[object, ...] | Refusal:
+def _unwrapped(message: Message, answer: str) -> tuple[object, ...] | Refusal:
     if message.header.message_type is MessageType.error:
         return Refusal(str(DBusErrorResponse(message).name))
+    return _body(message, answer)
+
+
+def _body(message: Message, signature: str) -> tuple[object, ...]:
+    """What a message says, if it says it in the form that was asked for."""
+    if message.header.fields.get(HeaderFields.signature, "") != signature:
+        raise nonsense()
     return tuple(message.body)
+
+
+def nonsense() -> StorageError:
+    """The error for a service that answers in another form than that of the protocol."""
+    return StorageError("the keychain answers in a way that no secret service does")
 
 
 def _address() -> str:

@@ -130,12 +130,15 @@ class Ring:
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join(self.timeout)
-        if answers:
-            return answers[0]
+        try:
+            thread.join(self.timeout)
+        finally:  # Ctrl-C leaves here as well, and the thread goes on
+            if thread.is_alive():
+                self._stuck = thread
         if failures:
             raise _translated(failures[0], self.path) from None
-        self._stuck = thread
+        if answers:
+            return answers[0]
         raise self._silent()
 
     def _silent(self) -> NotAnsweringError:

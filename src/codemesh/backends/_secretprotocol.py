@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from codemesh.backends._dbus import Bus, Call, Refusal, absent
+from codemesh.backends._dbus import Bus, Call, Refusal, absent, nonsense
 from codemesh.errors import (
     BackendUnavailableError,
     CodemeshError,
@@ -27,7 +27,7 @@ ROOT = "/org/freedesktop/secrets"
 NOTHING = "/"  # the path that stands for no object
 _SERVICE, _COLLECTION = "org.freedesktop.Secret.Service", "org.freedesktop.Secret.Collection"
 _ITEM, _PROMPT = "org.freedesktop.Secret.Item", "org.freedesktop.Secret.Prompt"
-_OPEN_SESSION = Call(ROOT, _SERVICE, "OpenSession", "sv", ("plain", ("s", "")))
+_OPEN_SESSION = Call(ROOT, _SERVICE, "OpenSession", "sv", ("plain", ("s", "")), "vo")
 _MEMORY = f"{ROOT}/collection/session"
 _CONTENT_TYPE = "text/plain; charset=utf8"
 _UNLOCK = "Unlock it (log in at the desktop, or open its application), then try again."
@@ -51,7 +51,7 @@ class Secrets:
 
     def search(self, attributes: Mapping[str, str]) -> list[str]:
         """The paths of the items that have these attributes, in any collection, unlocked."""
-        call = Call(ROOT, _SERVICE, "SearchItems", "a{ss}", (dict(attributes),))
+        call = Call(ROOT, _SERVICE, "SearchItems", "a{ss}", (dict(attributes),), "aoao")
         opened, locked = self._searched(call)
         if not opened and not locked and self.is_locked():
             # Some services find nothing while they are locked.
@@ -63,11 +63,11 @@ class Secrets:
 
     def items(self) -> list[tuple[str, dict[str, str]]]:
         """The path and the attributes of every item that can be seen, in any collection."""
-        collections = self._get(ROOT, _SERVICE, "Collections")
+        collections = cast("list[str]", self._get(ROOT, _SERVICE, "Collections", "ao") or [])
         paths: list[str] = []
-        for value in self._gets(cast("list[str]", collections), _COLLECTION, "Items"):
+        for value in self._gets(collections, _COLLECTION, "Items", "ao"):
             paths += cast("list[str]", value or [])
-        attributes = self._gets(paths, _ITEM, "Attributes")
+        attributes = self._gets(paths, _ITEM, "Attributes", "a{ss}")
         return [
             (path, cast("dict[str, str]", value or {}))
             for path, value in zip(paths, attributes, strict=True)
@@ -75,7 +75,7 @@ class Secrets:
 
     def changed(self, paths: Sequence[str]) -> list[int]:
         """When each item was changed last, in UNIX seconds; -1 where that is not told."""
-        moments = self._gets(paths, _ITEM, "Modified")
+        moments = self._gets(paths, _ITEM, "Modified", "t")
         return [moment if isinstance(moment, int) else -1 for moment in moments]
 
     def secrets(self, paths: Sequence[str]) -> list[bytes | None]:
@@ -99,14 +99,14 @@ class Secrets:
         }
         body = (properties, self._sealed(value), True)
         path = self.default_collection()
-        call = Call(path, _COLLECTION, "CreateItem", "a{sv}(oayays)b", body)
+        call = Call(path, _COLLECTION, "CreateItem", "a{sv}(oayays)b", body, "oo")
         _, prompt = self._call(call)
         self._prompted(str(prompt), "the keychain asks before it adds an item")
 
     def delete(self, path: str) -> None:
         """Remove one item. One that has gone is fine."""
         try:
-            (prompt,) = self._on_item(Call(path, _ITEM, "Delete"))
+            (prompt,) = self._on_item(Call(path, _ITEM, "Delete", answer="o"))
         except Vanished:
             return
         self._prompted(str(prompt), "the keychain asks before it removes an item")
@@ -118,7 +118,7 @@ class Secrets:
         path = self._default()
         if path is None:
             label = {f"{_COLLECTION}.Label": ("s", "Login")}
-            call = Call(ROOT, _SERVICE, "CreateCollection", "a{sv}s", (label, "default"))
+            call = Call(ROOT, _SERVICE, "CreateCollection", "a{sv}s", (label, "default"), "oo")
             made, prompt = map(str, self._call(call))
             path = made
             if made == NOTHING:
@@ -131,22 +131,22 @@ class Secrets:
     def is_locked(self) -> bool:
         """Whether there is a default collection, and it is locked."""
         path = self._default()
-        return path is not None and bool(self._get(path, _COLLECTION, "Locked"))
+        return path is not None and bool(self._get(path, _COLLECTION, "Locked", "b"))
 
     def unlock(self) -> None:
         """Unlock the default collection, asking its owner if need be."""
         path = self._default()
-        if path is not None and self._get(path, _COLLECTION, "Locked"):
+        if path is not None and self._get(path, _COLLECTION, "Locked", "b"):
             self._unlock([path])
 
     def _default(self) -> str | None:
-        (path,) = self._call(Call(ROOT, _SERVICE, "ReadAlias", "s", ("default",)))
+        (path,) = self._call(Call(ROOT, _SERVICE, "ReadAlias", "s", ("default",), "o"))
         return None if path == NOTHING else str(path)
 
     def _unlock(self, paths: list[str]) -> None:
         if not self._ask:
             raise LockedError("the keychain is locked", hint=_UNLOCK)
-        _, prompt = self._call(Call(ROOT, _SERVICE, "Unlock", "ao", (paths,)))
+        _, prompt = self._call(Call(ROOT, _SERVICE, "Unlock", "ao", (paths,), "aoo"))
         self._prompted(str(prompt), "the keychain is locked")
 
     def _prompted(self, prompt: str, why: str) -> object:
@@ -157,7 +157,10 @@ class Secrets:
             raise LockedError(why, hint=_UNLOCK)
         show = Call(prompt, _PROMPT, "Prompt", "s", ("",))
         seconds = self._bus.timeout
-        body = self._bus.signal(show, _PROMPT, "Completed", seconds)
+        try:
+            body = self._bus.signal(show, "Completed", "bv", seconds)
+        except Refusal as refusal:
+            raise _error(refusal) from None
         if body is None:
             list(self._bus.attempts([Call(prompt, _PROMPT, "Dismiss")]))
             unanswered = f"and nobody answered its prompt within {seconds:g} s"
@@ -201,25 +204,31 @@ class Secrets:
         return self._session
 
     def _get_secret(self, path: str) -> Call:
-        return Call(path, _ITEM, "GetSecret", "o", (self._open_session(),))
+        return Call(path, _ITEM, "GetSecret", "o", (self._open_session(),), "(oayays)")
 
     def _sealed(self, value: bytes) -> tuple[object, ...]:
         return (self._open_session(), b"", value, _CONTENT_TYPE)
 
-    def _get(self, path: str, interface: str, name: str) -> object:
-        return next(self._gets([path], interface, name))
+    def _get(self, path: str, interface: str, name: str, kind: str) -> object:
+        (value,) = self._gets([path], interface, name, kind)
+        return value
 
-    def _gets(self, paths: Iterable[str], interface: str, name: str) -> Iterator[object]:
+    def _gets(
+        self, paths: Iterable[str], interface: str, name: str, kind: str
+    ) -> Iterator[object]:
         """One property of many objects; None for an object that has gone."""
         properties = "org.freedesktop.DBus.Properties"
-        calls = (Call(path, properties, "Get", "ss", (interface, name)) for path in paths)
+        calls = (Call(path, properties, "Get", "ss", (interface, name), "v") for path in paths)
         for reply in self._bus.attempts(calls):
-            if not isinstance(reply, Refusal):
-                yield cast("tuple[tuple[str, object]]", reply)[0][1]
-            elif _vanished(reply):
+            if isinstance(reply, Refusal):
+                if not _vanished(reply):
+                    raise _error(reply)
                 yield None
-            else:
-                raise _error(reply)
+                continue
+            ((found, value),) = cast("tuple[tuple[str, object]]", reply)
+            if found != kind:
+                raise nonsense()
+            yield value
 
 
 def _value(reply: tuple[object, ...]) -> bytes:

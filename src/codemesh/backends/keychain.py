@@ -193,7 +193,7 @@ class KeychainBackend(Backend):
             try:
                 with self._keychain.opened() as items:
                     yield items
-            except NotAnsweringError:
+            except (NotAnsweringError, KeyboardInterrupt):
                 # What was asked may still be done. Until then nobody else may write.
                 self._keychain.when_quiet(stack.pop_all().close)
                 raise
