@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, message_bus
@@ -65,16 +66,46 @@ class Refusal(Exception):  # noqa: N818  an answer, which the caller makes an er
 
 
 class _Connection(DBusConnection):  # type: ignore[misc]  # jeepney has no types
-    """jeepney's connection, whose greeting has a deadline too."""
+    """jeepney's connection, with a deadline for every reply, that of its greeting too."""
 
     def __init__(self, address: str, timeout: float) -> None:
         self.seconds = timeout
+        self.signals: list[Message] = []
+        """The signals that came while something else was waited for."""
+        self._replies: dict[int, Message] = {}
         sock = prep_socket(address, timeout=timeout)
         sock.settimeout(timeout)  # to send can block as well
-        super().__init__(sock)
+        try:
+            super().__init__(sock)
+        except BaseException:
+            self.close()
+            raise
 
     def send_and_get_reply(self, message: Message, *, timeout: float | None = None) -> Message:
-        return super().send_and_get_reply(message, timeout=timeout or self.seconds)
+        """Send a call and wait for its reply, for as long as every call may take."""
+        del timeout
+        serial = next(self.outgoing_serial)
+        self.send(message, serial=serial)
+        return self.reply(serial)
+
+    def reply(self, serial: int) -> Message:
+        """Wait for the reply to a call that was sent."""
+        deadline = time.monotonic() + self.seconds
+        while serial not in self._replies:
+            message = self.next_before(deadline)
+            answered = message.header.fields.get(HeaderFields.reply_serial)
+            if isinstance(answered, int):
+                self._replies[answered] = message
+            else:
+                self.signals.append(message)
+        return self._replies.pop(serial)
+
+    def next_before(self, deadline: float) -> Message:
+        """The next message, whatever it is. Raises TimeoutError, also while others come in."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return self.receive(timeout=left)
 
 
 class Bus:
@@ -124,56 +155,46 @@ class Bus:
         Returns the body of the signal, whose signature must be `answer`, or None if the
         time passed without one. Raises Refusal for an error of the service.
         """
-        interface = call.interface
-        rule = MatchRule(
-            type="signal", sender=self.service, interface=interface, member=member, path=call.path
-        )
-        # Bound to one unique name, the signal would still come from the well-known one.
-        heard = MatchRule(type="signal", interface=interface, member=member, path=call.path)
-        try:
-            with self._connection.filter(heard) as queue:
-                self._connection.send_and_get_reply(message_bus.AddMatch(rule))
-                # Unlike `call`, this hears a signal that comes before the reply.
-                shown = self._connection.send_and_get_reply(call.message(self.service))
-                reply = _unwrapped(shown, call.answer)
-                if isinstance(reply, Refusal):
-                    raise reply
+        rule = MatchRule(type="signal", interface=call.interface, member=member, path=call.path)
+        with self._translated():
+            self._connection.send_and_get_reply(message_bus.AddMatch(rule))
+        self.call(call)
+        deadline = time.monotonic() + seconds
+        with self._translated():
+            waiting, self._connection.signals = self._connection.signals, []
+            while True:  # the signal may have come before the reply
+                for message in waiting:
+                    if rule.matches(message):
+                        return _body(message, answer)
                 try:
-                    message = self._connection.recv_until_filtered(queue, timeout=seconds)
+                    waiting = [self._connection.next_before(deadline)]
                 except TimeoutError:
                     return None
-                return _body(message, answer)
-        except TimeoutError:
-            raise self.silent("the keychain") from None
-        except _FOREIGN as error:
-            raise _gone(error) from None
 
     def silent(self, what: str) -> NotAnsweringError:
         """The error for something that did not answer in time."""
         return NotAnsweringError(f"{what} did not answer within {self.timeout:g} s")
 
     def _exchange(self, window: Sequence[Call]) -> Iterator[tuple[object, ...] | Refusal]:
-        try:
-            serials = []
+        serials = []
+        with self._translated():
             for call in window:
                 serials.append(next(self._connection.outgoing_serial))
                 self._connection.send(call.message(self.service), serial=serials[-1])
-            replies: dict[int, Message] = {}
-            for serial, call in zip(serials, window, strict=True):
-                self._await(serial, replies)
-                yield _unwrapped(replies.pop(serial), call.answer)
+        for serial, call in zip(serials, window, strict=True):
+            with self._translated():
+                reply = _unwrapped(self._connection.reply(serial), call.answer)
+            yield reply
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Make errors of ours of those of jeepney and of the system."""
+        try:
+            yield
         except TimeoutError:
             raise self.silent("the keychain") from None
         except _FOREIGN as error:
             raise _gone(error) from None
-
-    def _await(self, serial: int, replies: dict[int, Message]) -> None:
-        deadline = time.monotonic() + self.timeout
-        while serial not in replies:
-            message = self._connection.receive(timeout=max(0.0, deadline - time.monotonic()))
-            answered = message.header.fields.get(HeaderFields.reply_serial)
-            if isinstance(answered, int):
-                replies[answered] = message
 
 
 def _unwrapped(message: Message, answer: str) -> tuple[object, ...] | Refusal:
