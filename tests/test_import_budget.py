@@ -68,10 +68,18 @@ STANDARD_FOR_PLAINTEXT = {
     *("reprlib", "resource", "string", "time", "tomllib", "types", "typing", "warnings"),
     *("ctypes", "msvcrt", "struct"),  # Windows
 }
+OWN_FOR_KEYCHAIN = {
+    "codemesh.backends._dbus",
+    "codemesh.backends._items",
+    "codemesh.backends._secretprotocol",
+    "codemesh.backends._secretservice",
+    "codemesh.backends.keychain",
+}
+STANDARD_FOR_KEYCHAIN = {"array", "binascii", "jeepney", "select", "selectors", "socket", "struct"}
 SLOW = {
     *("asyncio", "dataclasses", "http", "inspect", "logging", "pathlib", "subprocess"),
     *("threading", "urllib"),
-    *("argon2", "cryptography", "keyring", "pydantic", "rich", "tomlkit", "typer"),
+    *("argon2", "cryptography", "hashlib", "keyring", "pydantic", "rich", "tomlkit", "typer"),
     *("aiohttp", "httpx", "httpx2", "requests", "urllib3"),
 }
 
@@ -129,9 +137,22 @@ def test_a_read_of_the_plaintext_store_imports_little(tmp_path: Path) -> None:
     assert done.others & SLOW == set()
 
 
+@pytest.mark.usefixtures("gnome")
+def test_a_read_of_the_keychain_imports_little(tmp_path: Path) -> None:
+    """On Linux it is jeepney that speaks to the keychain, and what keyring brings stays out."""
+    folder = home(tmp_path / "home", "keychain")
+
+    done = run(folder, "auth", "token", "openai")
+
+    assert done.stdout == f"{KEY}\n"
+    assert done.own - OWN_FOR_PLAINTEXT - OWN_FOR_KEYCHAIN == set()
+    assert done.others - STANDARD_FOR_PLAINTEXT - STANDARD_FOR_KEYCHAIN == set()
+    assert done.others & SLOW == set()
+
+
 def test_the_lists_do_not_contradict_each_other() -> None:
     """What is slow is not allowed by mistake."""
-    allowed = STANDARD_FOR_PLAINTEXT & SLOW
+    allowed = (STANDARD_FOR_PLAINTEXT | STANDARD_FOR_KEYCHAIN) & SLOW
 
     assert allowed == set()
 

@@ -83,12 +83,17 @@ def on_store(home: str, action: str, *arguments: str) -> None:
         meet()
         migration.migrate(store, target, progress=progress)
     elif action == "migrate-dying":  # TARGET NUMBER-OF-REPLACEMENTS
-        count_down(int(arguments[1]))
+        count_down(int(arguments[1]), (os, "rename"), (os, "unlink"))
+        migration.migrate(store, arguments[0])
+    elif action == "migrate-mute":  # TARGET NUMBER-OF-MESSAGES
+        from jeepney.io.blocking import DBusConnection
+
+        count_down(int(arguments[1]), (DBusConnection, "send"))
         migration.migrate(store, arguments[0])
 
 
-def count_down(left: int) -> None:
-    """Kill this process just after the nth file has taken or lost its name."""
+def count_down(left: int, *calls: tuple[object, str]) -> None:
+    """Kill this process just after the nth of these calls, given by owner and name."""
 
     def counted(real: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: object, **folders: object) -> None:
@@ -100,8 +105,8 @@ def count_down(left: int) -> None:
 
         return call
 
-    os.rename = counted(os.rename)
-    os.unlink = counted(os.unlink)
+    for owner, name in calls:
+        setattr(owner, name, counted(getattr(owner, name)))
 
 
 if __name__ == "__main__":
