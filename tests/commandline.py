@@ -29,7 +29,14 @@ if sys.platform == "win32":
 PASSPHRASE = support.PASSPHRASE
 CUT_OFF = 'ulimit -f 0; exec "$@"'  # as on a disk that takes no byte more
 ONE: dict[str, Record] = {"openai": {"type": "api_key", "key": "sk-1"}}
-SCRIPT = (sys.executable, "-m", "codemesh")
+_SEALED = """
+from codemesh.backends import registry
+registry.TABLE = tuple(entry._replace(preferred=False) for entry in registry.TABLE)
+from codemesh.__main__ import run
+run()
+"""
+# On macOS the keychain is found without any variable, and is somebody's.
+SCRIPT = (sys.executable, *(("-c", _SEALED) if sys.platform == "darwin" else ("-m", "codemesh")))
 ENTER, END_OF_INPUT, CTRL_C = "\r", "\x04", "\x03"
 needs_full_device = pytest.mark.skipif(
     not os.path.exists("/dev/full"), reason="only Linux has a device that is always full"

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import signal
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from places import Place
 
 _OTHERS = ("NO_COLOR", "FORCE_COLOR", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND")
+_SECRET_SERVICE = sys.platform not in {"darwin", "win32"}
 _PREFIXES = ("CODEMESH", "CODE_MESH", "_CODEMESH", "_CODE_MESH", "XDG_")
 
 # What the contract runs on: every backend of the table, and every keychain of the keychain.
@@ -65,6 +67,10 @@ def sealed(
     monkeypatch.setenv("CODEMESH_HOME", str(home / ".code-mesh"))
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, _guarded(name))
+    if not _SECRET_SERVICE:
+        # There the keychain is found without any variable, and is somebody's.
+        unpreferred = tuple(entry._replace(preferred=False) for entry in registry.TABLE)
+        monkeypatch.setattr(registry, "TABLE", unpreferred)
     umask = os.umask(0o022)
     # A job in the background ignores Ctrl-C, and so would every process that it starts.
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -128,6 +134,8 @@ def fakes(sealed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     """
     from keyring.backend import KeyringBackend
 
+    if sys.platform == "win32":
+        pytest.skip("the fakes keep their files with the locks of POSIX")
     del sealed
     monkeypatch.syspath_prepend(places.FAKES)
     monkeypatch.setenv("PYTHONPATH", places.FAKES)
@@ -137,6 +145,14 @@ def fakes(sealed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     places.forget_fakes()
     yield
     places.forget_fakes()
+
+
+@pytest.fixture
+def native(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """The keychain of macOS or Windows itself, if this machine was set aside for tests."""
+    yield places.of_this_machine(monkeypatch)
+    for used in (home, home.with_name("another")):
+        places.empty_native(used)
 
 
 @pytest.fixture

@@ -14,13 +14,25 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from codemesh.backends._items import service_of
+from codemesh.backends.base import Context
+from codemesh.backends.keychain import KeychainBackend
 from desktops import ADDRESS, GnomeKeyring
+from support import passphrases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PLACES = ["gnome", "like_windows", "like_macos"]
-"""The fixtures that give a keychain."""
+PLACES = {
+    "linux": ["gnome", "like_windows", "like_macos"],
+    "darwin": ["native", "like_windows", "like_macos"],
+    "win32": ["native"],
+}.get(sys.platform, ["like_windows", "like_macos"])
+"""The fixtures that give a keychain on this platform."""
+
+NATIVE = os.environ.get("CODEMESH_TEST_NATIVE_KEYCHAIN") == "1"
+"""Whether the keychain of this machine is there for tests."""
+
+_HOME = os.environ.get("HOME", "")  # before a test hides it: macOS finds its keychain there
 
 FAKES = str(Path(__file__).with_name("fakes"))
 """The folder of those that are made up; the keyring library's own classes run over them."""
@@ -72,6 +84,33 @@ def secret_service_items(prefix: str) -> dict[str, str]:
         return found
     finally:
         connection.close()
+
+
+# -- the keychain of this machine --------------------------------------------------------
+
+
+def of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The keychain of macOS or Windows, on a machine that was set aside for tests."""
+    if not NATIVE:
+        pytest.skip("the keychain of this machine is not there for tests")
+    monkeypatch.setenv("HOME", _HOME)
+    return Place({}, native_items)
+
+
+def native_items(prefix: str) -> dict[str, str]:
+    """The texts under a prefix, as codemesh reads them: the system lists none."""
+    records = _native(prefix.rstrip("/")).records()
+    return {name: json.dumps(record) for name, record in records.items()}
+
+
+def empty_native(home: Path) -> None:
+    """Remove what a test with this home has left."""
+    backend = _native(service_of(str(home), None))
+    backend.change({}, backend.names())
+
+
+def _native(service: str) -> KeychainBackend:
+    return KeychainBackend(Context(_HOME, {"service": service}, 60.0, passphrases))
 
 
 # -- the fakes ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from commandline import CommandLine
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the keychain is hidden from tests"
+)
 HASTY = '[backends.keychain]\ntimeout = "500ms"\n'
 
 

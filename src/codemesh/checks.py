@@ -11,6 +11,13 @@ from typing import TypeAlias
 
 Check: TypeAlias = Callable[[object], object]
 
+NEVER_A_KEYCHAIN = {
+    "keyring.backends.null.Keyring": "it keeps nothing",
+    "keyring.backends.fail.Keyring": "it keeps nothing",
+    "keyring.backends.chainer.ChainerBackend": "it writes to one keychain and reads from several",
+}
+"""Classes of the keyring library that lose what they are given, and why."""
+
 _LONGEST_SERVICE = 64  # characters; Windows limits what it becomes a part of
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -60,6 +67,8 @@ def service_name(value: object) -> object:
 def class_path(value: object) -> object:
     """`auto`, or the path of a class as `module.Class`."""
     if isinstance(value, str):
+        if value in NEVER_A_KEYCHAIN:
+            raise ValueError(f"may not be {value}: {NEVER_A_KEYCHAIN[value]}")
         module, dot, name = value.rpartition(".")
         if value == "auto" or (dot and name.isidentifier() and module):
             return value

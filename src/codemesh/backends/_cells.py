@@ -13,7 +13,6 @@ import json
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from codemesh.backends._ring import compound
 from codemesh.errors import DamagedError, NotKeptError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 MARK = "codemesh-parts"
 SLOTS = (0, 1)
 MOST_PARTS = 256
-_GENERATIONS = "ab"
+_GENERATIONS = ("a", "b")
 _ATTEMPTS = 5  # against a text that others replace all the time
 
 
@@ -74,6 +73,8 @@ class Cells:
             generation = "b" if old is not None and old.generation == "a" else "a"
         else:
             generation = _GENERATIONS[slot]
+            if old is not None:
+                self.remove(key, slot)  # its parts make room, and it must not outlive them
         head = text
         if not self._fits(text):
             head = self._write_parts(key, generation, text)
@@ -90,8 +91,7 @@ class Cells:
 
     def remove(self, key: str, slot: int) -> None:
         """Remove a text, its manifest first. One that is not there is fine."""
-        if self._ring.delete(self._at(key), account(key, slot)):
-            self._gone(key, slot)
+        self._ring.delete(self._at(key), account(key, slot))
         for generation in self._generations(slot):
             self._remove_parts(key, generation)
 
@@ -117,32 +117,36 @@ class Cells:
 
     def leftovers(self, key: str, slot: int) -> Iterator[str]:
         """What no text under this key needs: parts, and what Windows keeps on rotation."""
-        manifest = _manifest(self._head(key, slot))
-        for generation in self._generations(slot):
-            used = manifest.parts if manifest and manifest.generation == generation else 0
+        for generation, used in self._used(key, slot):
             if self._part(key, generation, used + 1) is not None:
                 yield f"parts of an older value of {key}"
-        if self._ring.traits.compound:
-            name = account(key, slot)
-            if self._ring.get(compound(self._at(key), name), name) is not None:
-                yield f"an older value of {key}"
+        if self._ring.has_older(self._at(key), account(key, slot)):
+            yield f"an older value of {key}"
 
     def sweep(self, key: str, slot: int) -> None:
         """Remove them."""
-        manifest = _manifest(self._head(key, slot))
-        for generation in self._generations(slot):
-            used = manifest.parts if manifest and manifest.generation == generation else 0
+        for generation, used in self._used(key, slot):
             self._remove_parts(key, generation, used)
-        if self._ring.traits.compound:
-            name = account(key, slot)
-            self._ring.delete(compound(self._at(key), name), name)
+        self._ring.drop_older(self._at(key), account(key, slot))
 
     # -- parts -----------------------------------------------------------------------
 
-    def _generations(self, slot: int) -> str:
+    def _generations(self, slot: int) -> tuple[str, ...]:
         if self._ring.traits.limit is None:
-            return ""
-        return _GENERATIONS if self._ring.traits.in_place else _GENERATIONS[slot]
+            return ()
+        return _GENERATIONS if self._ring.traits.in_place else (_GENERATIONS[slot],)
+
+    def _used(self, key: str, slot: int) -> Iterator[tuple[str, int]]:
+        """Each generation of parts, and how many of them are in use.
+
+        None of what is not understood: a newer codemesh may have parts of its own.
+        """
+        head = self._head(key, slot)
+        manifest = _manifest(head)
+        if head is None or manifest is not None or head.startswith("{"):
+            for generation in self._generations(slot):
+                ours = manifest is not None and manifest.generation == generation
+                yield generation, manifest.parts if manifest is not None and ours else 0
 
     def _fits(self, text: str) -> bool:
         limit = self._ring.traits.limit
@@ -191,10 +195,6 @@ class Cells:
 
     def _head(self, key: str, slot: int) -> str | None:
         return self._ring.get(self._at(key), account(key, slot))
-
-    def _gone(self, key: str, slot: int) -> None:
-        if self._head(key, slot) is not None:
-            raise NotKeptError(f"the keychain did not remove {key}")
 
 
 def account(key: str, slot: int) -> str:

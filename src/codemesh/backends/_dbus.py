@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -223,6 +224,8 @@ def _address() -> str:
             return str(next(get_connectable_addresses(named)))
         except (*_FOREIGN, StopIteration):
             raise absent(f"{ADDRESS} is no address of a session bus") from None
+    if sys.platform == "win32":
+        raise absent("there is no session bus")
     path = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent", "bus")
     try:
         facts = os.stat(path)

@@ -18,7 +18,7 @@ from codemesh.backends import _strictjson
 from codemesh.backends._cells import SLOTS, Cells
 from codemesh.backends._items import ItemFault, Items, Keychain, aside, encode
 from codemesh.backends._ring import Ring, class_named
-from codemesh.errors import DamagedError, StorageError
+from codemesh.errors import DamagedError, StorageError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -35,15 +35,7 @@ class KeyringKeychain(Keychain):
 
     def __init__(self, service: str, timeout: float, named: str) -> None:
         super().__init__(service)
-        self._path = class_named(named)
-        self._timeout = timeout
-        self._loaded: Ring | None = None
-
-    @property
-    def _ring(self) -> Ring:
-        if self._loaded is None:
-            self._loaded = Ring(self._path, self._timeout)
-        return self._loaded
+        self._ring = Ring(class_named(named), timeout)
 
     @property
     def title(self) -> str:  # type: ignore[override]  # known once the class is loaded
@@ -108,7 +100,7 @@ class KeyringItems(Items):
     def names(self) -> list[str]:
         """The names on the list whose items are there."""
         listed = self._list()
-        return [name for name, at in listed.slots.items() if self._cells.is_there(_key(name), at)]
+        return [name for name in listed.slots if self._is_there(name, listed)]
 
     def names_if_open(self) -> list[str] | None:
         """The same: whether somebody is asked is the system's business."""
@@ -127,6 +119,13 @@ class KeyringItems(Items):
                 return None  # a writer was killed before it came to the item
             listed = newer
         raise StorageError(f"the item of {name} changes all the time")
+
+    def _is_there(self, name: str, listed: Listed) -> bool:
+        """Whether a name on the list has a text, be it damaged."""
+        try:
+            return self._read(name, listed) is not None
+        except DamagedError:
+            return True
 
     # -- writing ---------------------------------------------------------------------
 
@@ -173,12 +172,13 @@ class KeyringItems(Items):
 
     def _list(self) -> Listed:
         """The list, the newer one of two; an empty one if there is none."""
-        newest = Listed(0, {}, 1 if not self._in_place else 0)
-        for slot in self._slots():
-            text = self._cells.read(LIST, slot)
-            if text is not None:
-                newest = max(newest, self._parsed(text, slot), key=lambda each: each.sequence)
-        return newest
+        # Between two looks it may go from one slot to the other, and be seen in neither.
+        for _ in range(1 if self._in_place else _ATTEMPTS):
+            texts = {slot: self._cells.read(LIST, slot) for slot in self._slots()}
+            lists = [self._parsed(text, at) for at, text in texts.items() if text is not None]
+            if lists:
+                return max(lists, key=lambda each: each.sequence)
+        return Listed(0, {}, self._slots()[-1])
 
     def _parsed(self, text: str, slot: int) -> Listed:
         try:
@@ -187,7 +187,7 @@ class KeyringItems(Items):
             raise error.at(self._where) from None
         match content:
             case {"codemesh-list": 1, "sequence": int(number), "slots": dict(slots)}:
-                if number > 0 and all(each in SLOTS for each in slots.values()):
+                if number > 0 and all(each in self._slots() for each in slots.values()):
                     return Listed(number, slots, slot)
         raise DamagedError("the list of the items is not one of codemesh", where=self._where)
 
@@ -197,9 +197,17 @@ class KeyringItems(Items):
         new = Listed(old.sequence + 1, slots, slot)
         if slots:
             content = {"codemesh-list": 1, "sequence": new.sequence, "slots": slots}
-            self._cells.write(LIST, slot, json.dumps(content, separators=(",", ":")))
-        if not slots or not self._in_place:
-            self._cells.remove(LIST, old.own_slot)
+            text = json.dumps(content, separators=(",", ":"))
+            if len(text) > self._cells.longest:
+                raise TooLargeError(
+                    "the list of the entries is too long for the keychain",
+                    hint="Keep them in another store: codemesh backend list",
+                )
+            self._cells.write(LIST, slot, text)
+        # The older one of two goes first, or it would come back with the newer one gone.
+        for each in dict.fromkeys((slot, old.own_slot)):
+            if not slots or each != slot:
+                self._cells.remove(LIST, each)
         return new
 
     # -- upkeep ----------------------------------------------------------------------
@@ -210,7 +218,7 @@ class KeyringItems(Items):
         for key, used in self._keys():
             for slot in self._slots():
                 found += self._cells.leftovers(key, slot)
-                if slot != used and self._cells.read(key, slot) is not None:
+                if slot != used and self._cells.is_there(key, slot):
                     found.append(f"an older value of {key}")
         return found
 
@@ -241,27 +249,39 @@ class KeyringItems(Items):
         """List entries without an item, and items without a list entry."""
         listed = self._list()
         for name in listed.slots:
-            if self._read(name, listed) is None:
+            if not self._is_there(name, listed):
                 yield ItemFault(
                     f"{name} is listed in the keychain, and is not there", _unlist(name)
                 )
         for name in sorted(set(candidates) - listed.slots.keys()):
-            for slot in self._slots():
-                if self._cells.read(_key(name), slot) is not None:
-                    message = f"{name} is in the keychain, and is not listed there"
-                    yield ItemFault(message, _list_again(name, slot))
-                    break
+            fault = self._unlisted(name)
+            if fault is not None:
+                yield fault
+
+    def _unlisted(self, name: str) -> ItemFault | None:
+        """What there is to say of a name that is not on the list."""
+        for slot in self._slots():
+            try:
+                if self._cells.read(_key(name), slot) is None:
+                    continue
+            except DamagedError as error:
+                return ItemFault(str(error), advice=f"Log in again: codemesh auth login {name}")
+            message = f"{name} is in the keychain, and is not listed there"
+            return ItemFault(message, _list_again(name, slot))
+        return None
 
     def unlist(self, name: str) -> None:
-        """Take a name off the list if its item is still not there."""
+        """Take a name off the list if its item is still not there, with what is left of it."""
         listed = self._list()
-        if name in listed.slots and self._read(name, listed) is None:
+        if name in listed.slots and not self._is_there(name, listed):
+            for slot in self._slots():
+                self._cells.remove(_key(name), slot)
             self._save(listed, {each: at for each, at in listed.slots.items() if each != name})
 
     def list_again(self, name: str, slot: int) -> None:
-        """Put a name on the list if it is still not there."""
+        """Put a name on the list if it is still not there, and its item is."""
         listed = self._list()
-        if name not in listed.slots:
+        if name not in listed.slots and self._cells.is_there(_key(name), slot):
             self._save(listed, listed.slots | {name: slot})
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from codemesh.checks import NEVER_A_KEYCHAIN
 from codemesh.errors import (
     BackendUnavailableError,
     CodemeshError,
@@ -20,6 +21,7 @@ from codemesh.errors import (
     DeniedError,
     LockedError,
     NotAnsweringError,
+    NotKeptError,
     StorageError,
     TooLargeError,
 )
@@ -33,12 +35,7 @@ Answer = TypeVar("Answer")
 
 WINDOWS = "keyring.backends.Windows.WinVaultKeyring"
 MACOS = "keyring.backends.macOS.Keyring"
-_REFUSED = {
-    "keyring.backends.null.Keyring": "it keeps nothing",
-    "keyring.backends.fail.Keyring": "it keeps nothing",
-    "keyring.backends.chainer.ChainerBackend": "it writes to one keychain and reads from several",
-}
-_OTHER_STORE = "Or keep credentials in another store: codemesh backend use encrypted"
+_OTHER_STORE = "Keep credentials in another store: codemesh backend use encrypted"
 
 
 class Traits(NamedTuple):
@@ -68,39 +65,81 @@ def class_named(path: str) -> str:
 
 
 class Ring:
-    """One opened keyring backend.
+    """One keyring backend, loaded at first use.
 
-    Every method may raise LockedError, DeniedError, BackendUnavailableError,
-    NotAnsweringError (after `timeout` seconds), StorageError and TooLargeError, and
-    nothing else: a backend may raise anything at all, and what it says is not repeated.
+    Every method may raise LockedError, DeniedError, BackendUnavailableError, ConfigError,
+    NotAnsweringError (after `timeout` seconds), StorageError, NotKeptError, DamagedError and
+    TooLargeError, and nothing else: a backend may raise anything at all, and what it says is
+    not repeated.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
         self.timeout = timeout
         self._stuck: threading.Thread | None = None
-        self._backend = self._bounded(lambda: _instantiated(path))
-        self.traits = _traits(type(self._backend), path)
+        self._loaded: tuple[KeyringBackend, Traits] | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """What codemesh knows of it."""
+        return self._opened()[1]
 
     def get(self, service: str, username: str) -> str | None:
         """The text of one item; None if it is not there."""
-        text = self._bounded(lambda: self._backend.get_password(service, username))
-        if text is not None and not isinstance(text, str):
-            raise DamagedError("an item that is no text", where=f"{self.traits.title}, {service}")
+        backend, traits = self._opened()
+        try:
+            text = self._bounded(lambda: backend.get_password(service, username))
+            if text is not None and not isinstance(text, str):
+                raise DamagedError("an item that is no text")
+        except DamagedError as error:
+            raise error.at(f"{traits.title}, {service}") from None
         return text
 
     def set(self, service: str, username: str, text: str) -> None:
         """Write one item, over the one that may be there, and leave no older one behind."""
-        self._bounded(lambda: self._backend.set_password(service, username, text))
-        if self.traits.compound:
-            self.delete(compound(service, username), username)
+        backend, traits = self._opened()
+        self._bounded(lambda: backend.set_password(service, username, text))
+        if traits.compound:
+            self._remove(compound(service, username), username)
 
     def delete(self, service: str, username: str) -> bool:
-        """Remove one item; whether it was there."""
+        """Remove one item, and an older one behind it; whether there was any.
+
+        Raises NotKeptError if it is still there.
+        """
+        # The older one goes first: a kill must not leave it in the place of the newer one.
+        older = self.traits.compound and self._remove(compound(service, username), username)
+        return self._remove(service, username) or older
+
+    def has_older(self, service: str, username: str) -> bool:
+        """Whether a value that was written over is still behind the one in use."""
+        backend, traits = self._opened()
+        if not traits.compound:
+            return False
+        found = self._bounded(lambda: backend.get_credential(service, None))
+        # Where somebody else wrote over ours, the one behind it is the one in use.
+        ours = found is not None and found.username == username
+        return ours and self.get(compound(service, username), username) is not None
+
+    def drop_older(self, service: str, username: str) -> None:
+        """Remove it, if it is there."""
+        if self.has_older(service, username):
+            self._remove(compound(service, username), username)
+
+    def _remove(self, service: str, username: str) -> bool:
         if self.get(service, username) is None:
             return False
-        self._bounded(lambda: self._backend.delete_password(service, username))
+        backend, _ = self._opened()
+        self._bounded(lambda: backend.delete_password(service, username))
+        if self.get(service, username) is not None:
+            raise NotKeptError(f"the keychain did not remove {username}")
         return True
+
+    def _opened(self) -> tuple[KeyringBackend, Traits]:
+        if self._loaded is None:
+            backend = self._bounded(lambda: _instantiated(self.path))
+            self._loaded = backend, _traits(type(backend), self.path)
+        return self._loaded
 
     def when_quiet(self, act: Callable[[], object]) -> None:
         """Call `act` once a call that was given up on has ended."""
@@ -153,8 +192,8 @@ def compound(service: str, username: str) -> str:
 def _instantiated(path: str) -> KeyringBackend:
     from importlib import import_module
 
-    if path in _REFUSED:  # before anything of it is loaded
-        raise _refused(path, _REFUSED[path])
+    if path in NEVER_A_KEYCHAIN:  # before anything of it is loaded
+        raise _refused(path, NEVER_A_KEYCHAIN[path])
     try:
         from keyring.backend import KeyringBackend
 
@@ -165,11 +204,15 @@ def _instantiated(path: str) -> KeyringBackend:
             f"{path} cannot be loaded: {error.name or 'a module'} is missing",
             hint="Install it: pip install keyring, or the package that has that class",
         ) from None
+    except BaseException as error:  # noqa: BLE001  a module may raise anything, to end us as well
+        raise BackendUnavailableError(
+            f"{path} cannot be loaded: {type(error).__name__}", hint=_OTHER_STORE
+        ) from None
     if not (isinstance(found, type) and issubclass(found, KeyringBackend)):
         raise ConfigError(f"keyring_backend: {path} is no keyring backend")
     for base in _paths(found):
-        if base in _REFUSED:
-            raise _refused(path, _REFUSED[base])
+        if base in NEVER_A_KEYCHAIN:
+            raise _refused(path, NEVER_A_KEYCHAIN[base])
     if not found.viable:
         raise BackendUnavailableError(f"{path} does not work on this machine", hint=_OTHER_STORE)
     backend = found()
@@ -203,10 +246,10 @@ def _traits(found: type, path: str) -> Traits:
 # -- errors ----------------------------------------------------------------------------
 
 # Of macOS (SecBase.h) and of Windows (winerror.h).
-_DENIED = {-128, -25293, -67030, 5}
+_DENIED = {-61, -128, -25293, -67030, 5}
 _LOCKED = {-25308, -25315}
 _MISSING = {-25307, -25291, -25294, 1312, 1717}
-_FULL = {-34, -61, 8, 14, 112, 1450, 1816}
+_FULL = {-34, 8, 14, 112, 1450, 1816}
 _TOO_LARGE = {1783}
 _INTERACTION = (
     "Unlock it first: security unlock-keychain. Over SSH and under launchd nobody can be asked."
@@ -233,7 +276,7 @@ def _translated(error: BaseException, path: str) -> CodemeshError:  # noqa: PLR0
     if status in _FULL:
         return StorageError(f"the keychain is full ({_word(error)})")
     if status in _TOO_LARGE:
-        return TooLargeError("the value is too large for the keychain")
+        return TooLargeError("the value is too large for the keychain", hint=_OTHER_STORE)
     return StorageError(f"the keychain failed ({_word(error)}), through {path}")
 
 
@@ -241,9 +284,11 @@ def _status(error: BaseException) -> int | None:
     """The number that the system gave, found in the error or in the one behind it."""
     for each in (error, error.__cause__, error.__context__):
         number = getattr(each, "winerror", None)
-        if number is None and each is not None and each.args:
-            number = each.args[0]
         if isinstance(number, int):
+            return number
+        # One of macOS is below zero, and stands first. An errno or a key is no status.
+        number = each.args[0] if each is not None and each.args else None
+        if isinstance(number, int) and number < 0:
             return number
     return None
 
