@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+if sys.platform != "win32":
+    import resource
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Mapping
@@ -95,6 +98,11 @@ class GnomeKeyring:
         """Send the daemon a signal."""
         self._process.send_signal(number)
 
+    def fill_disk(self) -> None:
+        """Let no file of the daemon grow beyond what a keyring needs when it is empty."""
+        if sys.platform == "linux":
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (2048, 2048))
+
     def restart(self, password: str | None = None) -> None:
         """Kill the daemon and start it again: locked, unless it gets its password."""
         _end(self._process)
@@ -120,6 +128,7 @@ class GnomeKeyring:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environ,
+            restore_signals=False,  # SIGXFSZ stays ignored: a full disk is no death
         )
         assert process.stdin is not None
         assert process.stdout is not None

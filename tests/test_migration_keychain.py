@@ -10,7 +10,7 @@ import pytest
 from codemesh import migration
 from codemesh.backends._secretservice import SecretService
 from codemesh.backends.base import same
-from codemesh.errors import LockedError, TooLargeError
+from codemesh.errors import LockedError, StorageError, TooLargeError
 from codemesh.migration import read_journal
 from homes import ENTRIES, backend, unlocked, write_config
 from support import ONE, api_key, start
@@ -88,4 +88,22 @@ def test_locked_while_it_moves(home: Path, gnome: object, desktop: GnomeKeyring)
     migration.migrate(unlocked(home), "keychain")
 
     assert unlocked(home).backend.name == "keychain"
+    assert same(unlocked(home).records(), ENTRIES)
+
+
+def test_full_disk_of_the_keychain(home: Path, gnome: object, desktop: GnomeKeyring) -> None:
+    """A keychain whose disk is full keeps the old value, and a migration to it loses nothing."""
+    del gnome
+    store = unlocked(home)
+    store.backend.change(ENTRIES)
+    backend(home, "keychain").put("other", ONE)
+    desktop.fill_disk()
+
+    with pytest.raises(StorageError, match="may be full"):
+        backend(home, "keychain").put("other", api_key("k" * 4000))
+    with pytest.raises(StorageError, match="may be full"):
+        migration.migrate(unlocked(home), "keychain")
+    desktop.restart("pw")
+
+    assert same(backend(home, "keychain").get("other"), ONE)
     assert same(unlocked(home).records(), ENTRIES)

@@ -282,4 +282,8 @@ _ERRORS: tuple[tuple[frozenset[str], Callable[[], CodemeshError]], ...] = (
         frozenset({"LimitsExceeded", "NoMemory", "NoSpace"}),
         lambda: StorageError("the keychain is full"),
     ),
+    (  # all that gnome-keyring says when its file cannot be written
+        frozenset({"Failed"}),
+        lambda: StorageError("the keychain failed; its disk may be full"),
+    ),
 )

@@ -128,6 +128,7 @@ class KeychainBackend(Backend):
 
     def probe(self) -> None:
         """Write a throwaway item, read it, compare it, delete it, and see that it has gone."""
+        self.prepare()  # without a keychain, nothing is left here either
         with self._locked() as items:
             items.throwaway()
 
