@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING
 
 from codemesh.backends import registry
-from codemesh.store import PassphraseSources, Store, load_config, open_backend
+from codemesh.choice import PassphraseSources, load_config, open_backend
+from codemesh.store import Store
 from codemesh.unlock import VARIABLE
 from support import PASSPHRASE, api_key
 

@@ -9,8 +9,8 @@ import pytest
 from codemesh import checks
 from codemesh import config as configuration
 from codemesh.backends import registry
+from codemesh.choice import load_config
 from codemesh.errors import ConfigError, UnsafeFileError
-from codemesh.store import load_config
 from homes import FULL_CONFIG
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from codemesh.choice import PassphraseSources
 from codemesh.diagnosis import examine, mend
-from codemesh.store import PassphraseSources
 from homes import write_config
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 import places
 from codemesh import diagnosis
 from codemesh.backends.base import same
-from codemesh.store import PassphraseSources
+from codemesh.choice import PassphraseSources
 from homes import backend, unlocked, write_config, write_plaintext
 from places import secret_service_items
 from support import ONE, TWO, api_key

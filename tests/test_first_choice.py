@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh import ApiKey, open_store
-from codemesh.store import load_config
+from codemesh.choice import load_config
 from desktops import ADDRESS, Bus, GnomeKeyring
 from places import secret_service_items
 from support import run_together, start

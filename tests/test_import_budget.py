@@ -41,6 +41,7 @@ OWN_FOR_PLAINTEXT = {
     "codemesh.backends.plaintext",
     "codemesh.backends.registry",
     "codemesh.checks",
+    "codemesh.choice",
     "codemesh.cli",
     "codemesh.cli.session",
     "codemesh.cli.terminal",

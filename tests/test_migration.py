@@ -10,9 +10,9 @@ import pytest
 from codemesh import migration
 from codemesh.backends import registry
 from codemesh.backends.base import same
+from codemesh.choice import load_config
 from codemesh.errors import ConfigError, ConflictError, CredentialNotFoundError, UsageError
 from codemesh.migration import Options
-from codemesh.store import load_config
 from homes import ENTRIES, LASTING, backend, unlocked, write_plaintext
 from support import api_key
 

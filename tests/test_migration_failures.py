@@ -12,10 +12,10 @@ from codemesh import config as configuration
 from codemesh import migration
 from codemesh.backends import registry
 from codemesh.backends.base import same
+from codemesh.choice import load_config
 from codemesh.errors import CodemeshError, ConflictError, StorageError
 from codemesh.files.private import PrivateFile
 from codemesh.migration import read_journal
-from codemesh.store import load_config
 from homes import ENTRIES, backend, unlocked
 from support import api_key, run_together, start
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh import ApiKey, open_store
+from codemesh.choice import load_config
 from codemesh.errors import (
     BackendUnavailableError,
     ConfigError,
@@ -16,7 +17,6 @@ from codemesh.errors import (
     DamagedError,
     LockedError,
 )
-from codemesh.store import load_config
 from codemesh.unlock import VARIABLE
 from homes import write_config, write_plaintext
 from support import PASSPHRASE, api_key

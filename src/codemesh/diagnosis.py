@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codemesh import config as configuration
 from codemesh.backends.base import same
+from codemesh.choice import backends, choose, load_config, open_backend, store_paths
 from codemesh.errors import CodemeshError, LockedError, RefusedError
 from codemesh.files import folder
 from codemesh.files.private import PrivateFile
 from codemesh.migration import read_journal
 from codemesh.providers import table as providers
-from codemesh.store import backends, choose, load_config, open_backend, store_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from codemesh.backends.base import Backend
+    from codemesh.choice import PassphraseSources
     from codemesh.config import Config
     from codemesh.model import Record
-    from codemesh.store import PassphraseSources
 
 EXPOSED = "It was exposed: if others use this machine, replace the credentials in it."
 

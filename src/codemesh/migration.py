@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.backends.base import same
+from codemesh.choice import choose, open_backend, undecided
 from codemesh.errors import ConfigError, ConflictError, RefusedError, StorageError, UsageError
 from codemesh.files.private import PrivateFile
-from codemesh.store import choose, open_backend, undecided
 
 if TYPE_CHECKING:
     from codemesh.backends.base import Backend

@@ -8,10 +8,10 @@ import typer
 
 from codemesh import config as configuration
 from codemesh import diagnosis
+from codemesh.choice import PassphraseSources
 from codemesh.cli import terminal
 from codemesh.cli.options import Json
 from codemesh.cli.session import session_of
-from codemesh.store import PassphraseSources
 
 if TYPE_CHECKING:
     from codemesh.cli.session import Session

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codemesh.choice import PassphraseSources, load_config
 from codemesh.cli import terminal
-from codemesh.store import PassphraseSources, Store, load_config
+from codemesh.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ import typer
 
 from codemesh import config as configuration
 from codemesh.backends import registry
+from codemesh.choice import store_paths
 from codemesh.cli import stores, terminal
 from codemesh.cli.session import session_of
-from codemesh.store import store_paths
 
 app = typer.Typer(help="See and change config.toml.", no_args_is_help=True)
 

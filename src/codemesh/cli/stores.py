@@ -11,12 +11,12 @@ import typer
 from codemesh import config as configuration
 from codemesh import migration
 from codemesh.backends import registry
+from codemesh.choice import backends, existing, open_backend, store_paths
 from codemesh.cli import terminal
 from codemesh.cli.options import Json, PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError, ConfigError
 from codemesh.migration import Options, Plan, Progress, Result
-from codemesh.store import backends, existing, open_backend, store_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
