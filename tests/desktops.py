@@ -74,6 +74,8 @@ class Bus:
 
     def stop(self) -> None:
         """End it. A second call does nothing."""
+        self._process.terminate()  # killed, it would leave its socket behind
+        self._process.wait()
         _end(self._process)
 
 

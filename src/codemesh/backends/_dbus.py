@@ -122,7 +122,7 @@ class Bus:
         address = _address()
         try:
             self._connection = _Connection(address, timeout)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):  # jeepney's socket, with no time left
             raise self.silent("the session bus") from None
         except _FOREIGN as error:
             raise absent(f"no session bus answers ({_word(error)})") from None

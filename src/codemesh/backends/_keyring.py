@@ -135,7 +135,7 @@ class KeyringItems(Items):
         fresh = [name for name in texts if name not in listed.slots]
         if fresh:
             listed = self._save(listed, listed.slots | dict.fromkeys(fresh, 0))
-        moved = {} if self._in_place else dict.fromkeys(texts.keys() - set(fresh), 0)
+        moved = {} if self._in_place else {name: 0 for name in texts if name not in fresh}
         for name, text in texts.items():
             slot = listed.slots[name]
             if name in moved:

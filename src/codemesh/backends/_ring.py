@@ -87,12 +87,13 @@ class Ring:
     def get(self, service: str, username: str) -> str | None:
         """The text of one item; None if it is not there."""
         backend, traits = self._opened()
+        where = f"{traits.title}, {service}"
         try:
             text = self._bounded(lambda: backend.get_password(service, username))
-            if text is not None and not isinstance(text, str):
-                raise DamagedError("an item that is no text")
         except DamagedError as error:
-            raise error.at(f"{traits.title}, {service}") from None
+            raise error.at(where) from None
+        if text is not None and not isinstance(text, str):
+            raise DamagedError("an item that is no text", where=where)
         return text
 
     def set(self, service: str, username: str, text: str) -> None:
@@ -190,24 +191,11 @@ def compound(service: str, username: str) -> str:
 
 
 def _instantiated(path: str) -> KeyringBackend:
-    from importlib import import_module
-
     if path in NEVER_A_KEYCHAIN:  # before anything of it is loaded
         raise _refused(path, NEVER_A_KEYCHAIN[path])
-    try:
-        from keyring.backend import KeyringBackend
+    found = _imported(path)
+    from keyring.backend import KeyringBackend
 
-        module, _, name = path.rpartition(".")
-        found = getattr(import_module(module), name, None)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"{path} cannot be loaded: {error.name or 'a module'} is missing",
-            hint="Install it: pip install keyring, or the package that has that class",
-        ) from None
-    except BaseException as error:  # noqa: BLE001  a module may raise anything, to end us as well
-        raise BackendUnavailableError(
-            f"{path} cannot be loaded: {type(error).__name__}", hint=_OTHER_STORE
-        ) from None
     if not (isinstance(found, type) and issubclass(found, KeyringBackend)):
         raise ConfigError(f"keyring_backend: {path} is no keyring backend")
     for base in _paths(found):
@@ -222,6 +210,24 @@ def _instantiated(path: str) -> KeyringBackend:
     if MACOS in _paths(found):
         backend.keychain = None  # type: ignore[attr-defined]  # a path there is only warned of
     return backend
+
+
+def _imported(path: str) -> object:
+    """What a path leads to; None if its module has nothing of that name."""
+    from importlib import import_module
+
+    module, _, name = path.rpartition(".")
+    try:
+        import_module("keyring.backend")
+        return getattr(import_module(module), name, None)
+    except ImportError as error:
+        why = f"{error.name or 'a module'} is missing"
+        hint = "Install it: pip install keyring, or the package that has that class"
+    except BaseException as error:  # noqa: BLE001  a module may raise anything, SystemExit too
+        why = f"its module raised {type(error).__name__}"
+        hint = _OTHER_STORE
+    # Only now that it has gone: what it says is not ours to show.
+    raise BackendUnavailableError(f"{path} cannot be loaded: {why}", hint=hint)
 
 
 def _refused(path: str, why: str) -> ConfigError:

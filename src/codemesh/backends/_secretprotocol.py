@@ -27,8 +27,11 @@ ROOT = "/org/freedesktop/secrets"
 NOTHING = "/"  # the path that stands for no object
 _SERVICE, _COLLECTION = "org.freedesktop.Secret.Service", "org.freedesktop.Secret.Collection"
 _ITEM, _PROMPT = "org.freedesktop.Secret.Item", "org.freedesktop.Secret.Prompt"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_DEFAULT = f"{ROOT}/aliases/default"
+_LOCKED = Call(_DEFAULT, _PROPERTIES, "Get", "ss", (_COLLECTION, "Locked"), "v")
 _OPEN_SESSION = Call(ROOT, _SERVICE, "OpenSession", "sv", ("plain", ("s", "")), "vo")
-_MEMORY = f"{ROOT}/collection/session"
+MEMORY = f"{ROOT}/collection/session"  # gnome-keyring's, which lasts until logout
 _CONTENT_TYPE = "text/plain; charset=utf8"
 _UNLOCK = "Unlock it (log in at the desktop, or open its application), then try again."
 
@@ -52,6 +55,8 @@ class Secrets:
     def search(self, attributes: Mapping[str, str]) -> list[str]:
         """The paths of the items that have these attributes, in any collection, unlocked."""
         call = Call(ROOT, _SERVICE, "SearchItems", "a{ss}", (dict(attributes),), "aoao")
+        if self._closed():  # a search may wait, for ever, until somebody opens one of them
+            self.unlock()
         opened, locked = self._searched(call)
         if not opened and not locked and self.is_locked():
             # Some services find nothing while they are locked.
@@ -63,9 +68,8 @@ class Secrets:
 
     def items(self) -> list[tuple[str, dict[str, str]]]:
         """The path and the attributes of every item that can be seen, in any collection."""
-        collections = cast("list[str]", self._get(ROOT, _SERVICE, "Collections", "ao") or [])
         paths: list[str] = []
-        for value in self._gets(collections, _COLLECTION, "Items", "ao"):
+        for value in self._gets(self._collections(), _COLLECTION, "Items", "ao"):
             paths += cast("list[str]", value or [])
         attributes = self._gets(paths, _ITEM, "Attributes", "a{ss}")
         return [
@@ -123,7 +127,7 @@ class Secrets:
             path = made
             if made == NOTHING:
                 path = str(self._prompted(prompt, "the keychain has no collection yet"))
-        if path == _MEMORY:
+        if path == MEMORY:
             raise absent("the only collection forgets everything at logout")
         self.unlock()
         return path
@@ -185,18 +189,20 @@ class Secrets:
             raise (Vanished if _vanished(refusal) else _error(refusal)) from None
 
     def _searched(self, search: Call) -> tuple[list[str], list[str]]:
-        if self._session:
-            reply = self._call(search)
-        else:  # both at once, which a reader at a prompt would notice
-            opening, reply = self._calls([_OPEN_SESSION, search])
-            self._session = str(opening[1])
-        return cast("tuple[list[str], list[str]]", reply)
+        return cast("tuple[list[str], list[str]]", self._call(search))
 
-    def _calls(self, calls: Sequence[Call]) -> Iterator[tuple[object, ...]]:
-        for reply in self._bus.attempts(calls):
-            if isinstance(reply, Refusal):
-                raise _error(reply)
-            yield reply
+    def _closed(self) -> bool:
+        """Whether all collections are locked; asked once, as the session is opened."""
+        if self._session:
+            return False
+        # Both at once, which a reader at a prompt would notice.
+        opening, locked = self._bus.attempts([_OPEN_SESSION, _LOCKED])
+        if isinstance(opening, Refusal):
+            raise _error(opening)
+        self._session = str(opening[1])
+        return locked == (("b", True),) and all(
+            self._gets(self._collections(), _COLLECTION, "Locked", "b")
+        )
 
     def _open_session(self) -> str:
         if not self._session:
@@ -209,6 +215,9 @@ class Secrets:
     def _sealed(self, value: bytes) -> tuple[object, ...]:
         return (self._open_session(), b"", value, _CONTENT_TYPE)
 
+    def _collections(self) -> list[str]:
+        return cast("list[str]", self._get(ROOT, _SERVICE, "Collections", "ao") or [])
+
     def _get(self, path: str, interface: str, name: str, kind: str) -> object:
         (value,) = self._gets([path], interface, name, kind)
         return value
@@ -217,8 +226,7 @@ class Secrets:
         self, paths: Iterable[str], interface: str, name: str, kind: str
     ) -> Iterator[object]:
         """One property of many objects; None for an object that has gone."""
-        properties = "org.freedesktop.DBus.Properties"
-        calls = (Call(path, properties, "Get", "ss", (interface, name), "v") for path in paths)
+        calls = (Call(path, _PROPERTIES, "Get", "ss", (interface, name), "v") for path in paths)
         for reply in self._bus.attempts(calls):
             if isinstance(reply, Refusal):
                 if not _vanished(reply):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from codemesh.backends._dbus import Bus
 from codemesh.backends._items import ItemFault, Items, Keychain, aside, decode, encode
-from codemesh.backends._secretprotocol import NAME, Secrets, Vanished
+from codemesh.backends._secretprotocol import MEMORY, NAME, Secrets, Vanished
 from codemesh.errors import DamagedError, NotKeptError, StorageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class SecretServiceItems(Items):
     # -- reading ---------------------------------------------------------------------
 
     def read(self, name: str) -> str | None:
-        """One text, in four exchanges with the bus."""
+        """One text, in five exchanges with the bus."""
         return self._read(encode(name, _unsafe))
 
     def read_all(self) -> dict[str, str]:
@@ -118,7 +118,8 @@ class SecretServiceItems(Items):
 
     def _put(self, key: str, text: str) -> None:
         paths = self._find(key)
-        newest = self._newest(paths)
+        # An item that its keychain forgets at logout is no place for a credential.
+        newest = self._newest([path for path in paths if not path.startswith(MEMORY)])
         if newest is not None:
             try:
                 self.secrets.set_secret(newest, text.encode("ascii"))
@@ -209,7 +210,9 @@ class SecretServiceItems(Items):
             return None
         if len(paths) == 1:
             return paths[0]
-        return max(zip(self.secrets.changed(paths), paths, strict=True))[1]
+        moments = dict(zip(paths, self.secrets.changed(paths), strict=True))
+        # Seconds are coarse: of two in one second the item with the greater number is newer.
+        return max(paths, key=lambda path: (moments[path], len(path), path))
 
     def _scan(self) -> tuple[dict[str, list[str]], list[str]]:
         """The items of every entry by its name, and the services of those of no entry."""
@@ -239,5 +242,9 @@ class SecretServiceItems(Items):
 
 
 def _unsafe(char: str) -> bool:
-    """Control characters; the bus takes no NUL, and nobody could type the others."""
-    return char < " " or "\x7f" <= char <= "\x9f"
+    """Control characters, and what a keychain may drop.
+
+    The bus takes no NUL. KeePassXC forgets a byte order mark at the start of an attribute,
+    and the two that XML cannot express once it writes its file.
+    """
+    return char < " " or "\x7f" <= char <= "\x9f" or char in "\ufeff\ufffe\uffff"

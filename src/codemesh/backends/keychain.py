@@ -9,6 +9,7 @@ its own way, lies in `_secretservice.py` and `_keyring.py`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 SECRET_SERVICE = "keyring.backends.SecretService.Keyring"  # noqa: S105  the name of a class
 _TIMEOUT = 10.0  # seconds
+# Within a string. KeePassXC puts something else in the place of {TITLE} and the like, and
+# takes no {REF:...}. What JSON itself opens is followed by a quote, or is empty.
+_BRACE = re.compile(r'\{(?!["}])')
 
 
 class KeychainBackend(Backend):
@@ -67,6 +71,11 @@ class KeychainBackend(Backend):
         with self._keychain.opened() as items:
             texts = items.read_all()
         return {name: self._decode(name, texts[name]) for name in sorted(texts)}
+
+    def names(self) -> list[str]:
+        """The names alone; no item is read."""
+        with self._keychain.opened() as items:
+            return sorted(items.names())
 
     def status(self) -> Status:
         """What the keychain tells without being unlocked."""
@@ -208,6 +217,7 @@ class KeychainBackend(Backend):
 
         _document.check_puts({name: record})
         text = json.dumps(record, allow_nan=False, separators=(",", ":"))
+        text = _BRACE.sub(r"\\u007b", text)
         if len(text) > self._keychain.limit:
             raise TooLargeError(
                 f"{name} is too large for the keychain: {len(text)} characters, "
