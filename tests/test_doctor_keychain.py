@@ -140,7 +140,7 @@ def test_equal_items_become_one(chosen: Path) -> None:
     (found,) = examined(chosen)
     left = mended(chosen)
 
-    assert found.message == "openai is in the keychain 2 times, with the same content"
+    assert found.message == "openai is in the keychain twice, with the same content"
     assert left == []
     assert same(unlocked(chosen).records(), {"openai": ONE})
 

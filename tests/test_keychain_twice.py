@@ -56,7 +56,7 @@ def test_of_two_items_the_newest_counts(private: Path, prefix: str) -> None:
     assert ours.get("openai") == TWO
     assert ours.records() == {"openai": TWO}
     assert ours.status().entries == 1
-    assert ["2 times" in fault.message for fault in ours.faults([])] == [True]
+    assert ["twice" in fault.message for fault in ours.faults([])] == [True]
 
 
 @pytest.mark.usefixtures("gnome")

@@ -223,7 +223,7 @@ class BusyError(CodemeshError):
 class NotAnsweringError(BusyError):
     """Something that was asked did not answer before its deadline."""
 
-    default_hint = "The write, if it was one, may still be carried out. Look, then try again."
+    default_hint = "If it was to write, that may still be carried out. Look, then try again."
 
 
 class WrongPassphraseError(CodemeshError):

@@ -133,9 +133,9 @@ class KeyringItems(Items):
         """List the new names; write the texts; switch; remove what is old."""
         listed = self._list()
         fresh = [name for name in texts if name not in listed.slots]
+        moved = {name: 0 for name in texts if name in listed.slots and not self._in_place}
         if fresh:
             listed = self._save(listed, listed.slots | dict.fromkeys(fresh, 0))
-        moved = {} if self._in_place else {name: 0 for name in texts if name not in fresh}
         for name, text in texts.items():
             slot = listed.slots[name]
             if name in moved:

@@ -55,7 +55,7 @@ class Secrets:
     def search(self, attributes: Mapping[str, str]) -> list[str]:
         """The paths of the items that have these attributes, in any collection, unlocked."""
         call = Call(ROOT, _SERVICE, "SearchItems", "a{ss}", (dict(attributes),), "aoao")
-        if self._closed():  # a search may wait, for ever, until somebody opens one of them
+        if self._closed():  # KeePassXC then answers no search until somebody unlocks it
             self.unlock()
         opened, locked = self._searched(call)
         if not opened and not locked and self.is_locked():
@@ -192,17 +192,20 @@ class Secrets:
         return cast("tuple[list[str], list[str]]", self._call(search))
 
     def _closed(self) -> bool:
-        """Whether all collections are locked; asked once, as the session is opened."""
+        """Whether all collections are locked; asked until a session is opened, and one is not."""
         if self._session:
             return False
         # Both at once, which a reader at a prompt would notice.
         opening, locked = self._bus.attempts([_OPEN_SESSION, _LOCKED])
         if isinstance(opening, Refusal):
             raise _error(opening)
+        if locked == (("b", True),) and all(self._locks()):
+            return True
         self._session = str(opening[1])
-        return locked == (("b", True),) and all(
-            self._gets(self._collections(), _COLLECTION, "Locked", "b")
-        )
+        return False
+
+    def _locks(self) -> Iterator[object]:
+        return self._gets(self._collections(), _COLLECTION, "Locked", "b")
 
     def _open_session(self) -> str:
         if not self._session:

@@ -182,7 +182,8 @@ class SecretServiceItems(Items):
             )
 
     def _twice(self, name: str, paths: list[str]) -> ItemFault:
-        message = f"{name} is in the keychain {len(paths)} times"
+        often = "twice" if len(paths) == 2 else f"{len(paths)} times"  # noqa: PLR2004
+        message = f"{name} is in the keychain {often}"
         if len(set(self.secrets.secrets(paths))) > 1:
             return ItemFault(
                 f"{message}, with different contents; the one changed last counts",

@@ -147,7 +147,7 @@ def recover(ctx: typer.Context, yes: Yes = False) -> None:
                 hint="Nothing was recovered. Run it again to see how it is now.",
             )
         aside = store.backend.restart(salvage.records)
-    session.say(f"The damaged store is now {terminal.short_path(aside)}, for you alone to read.")
+    session.say(f"What was damaged is now {terminal.short_path(aside)}.")
     now = f"has {_entries(salvage.records)}" if salvage.records else "is empty"
     session.say(f"{_where(store)} {now}.")
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codemesh import config as configuration
 from codemesh.backends import registry
-from codemesh.choice import store_paths
+from codemesh.choice import PassphraseSources, open_backend, store_paths
 from codemesh.cli import stores, terminal
 from codemesh.cli.session import session_of
+from codemesh.errors import CodemeshError
+
+if TYPE_CHECKING:
+    from codemesh.cli.session import Session
+    from codemesh.config import Config
 
 app = typer.Typer(help="See and change config.toml.", no_args_is_help=True)
 
@@ -50,8 +55,26 @@ def set_value(
         parsed = configuration.parse_argument(key, value)
         changed = configuration.set_value(config, key, parsed, registry.option_checks())
     session.say(f"{key} is set in {terminal.short_path(config.path)}.")
-    paths = store_paths(changed)
-    for name, path in store_paths(config).items():
+    _tell_what_stays(session, config, changed)
+
+
+def _tell_what_stays(session: Session, before: Config, after: Config) -> None:
+    """Say where entries are left behind, if a store lies somewhere else from now on."""
+    paths = store_paths(after)
+    for name, path in store_paths(before).items():
         if path != paths[name] and os.path.lexists(path):
             here, there = terminal.short_path(path), terminal.short_path(paths[name])
             session.say(f"What {here} has stays there. To keep using it, move it to {there}.")
+    for entry in registry.lasting():
+        options = before.backend_options(entry.name, entry.options)
+        if entry.file or options == after.backend_options(entry.name, entry.options):
+            continue
+        try:
+            old, new = (
+                open_backend(config, entry.name, PassphraseSources()).status()
+                for config in (before, after)
+            )
+        except CodemeshError:
+            continue  # what is not there now can only be looked at later
+        if old.entries and old.where != new.where:
+            session.say(f"What {old.where} has stays there, under the old value of this key.")
