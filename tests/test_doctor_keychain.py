@@ -13,11 +13,13 @@ import places
 from codemesh import diagnosis
 from codemesh.backends.base import same
 from codemesh.choice import PassphraseSources
+from codemesh.errors import DamagedError
 from homes import backend, unlocked, write_config, write_plaintext
 from places import secret_service_items
 from support import ONE, TWO, api_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from codemesh.backends._ring import Ring
@@ -237,3 +239,24 @@ def _ring(opened: Backend) -> Ring:
     """The keychain beneath codemesh, as another program sees it."""
     ring: Ring = vars(opened)["_keychain"]._ring
     return ring
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-1], lambda _: "no list", str.upper])
+def test_a_damaged_list_is_recovered(listed: Path, damage: Callable[[str], str]) -> None:
+    """A damaged list is damage to every command; what can be read of it is listed again."""
+    opened = backend(listed, "keychain")
+    ring = _ring(opened)
+    slots = [name for name in ("%list", "%list%2") if ring.get("codemesh/%list", name)]
+    (text,) = [ring.get("codemesh/%list", name) for name in slots]
+    ring.set("codemesh/%list", slots[0], damage(text or ""))
+    with pytest.raises(DamagedError):
+        opened.records()
+    assert [finding.check for finding in examined(listed)] == ["store"]
+
+    salvaged = opened.salvage()
+    aside = opened.restart(salvaged.records)
+    diagnosis.mend(examined(listed))
+
+    assert "%damaged-" in aside
+    assert same(unlocked(listed).records(), {"openai": ONE, "google": TWO})
+    assert examined(listed) == []

@@ -99,21 +99,24 @@ class Cells:
         """Whether there is a text, be it damaged."""
         return self._head(key, slot) is not None
 
-    def copy(self, key: str, slot: int, to: str) -> None:
-        """Write the parts of a text, as far as they are there, under another key."""
+    def fragments(self, key: str, slot: int) -> list[str]:
+        """The parts of a text as far as they are there, in their order; one if it has none."""
         head = self._head(key, slot)
         manifest = _manifest(head)
-        if head is None or manifest is None:
-            self._copy(head, to)
-            return
-        for number in range(1, manifest.parts + 1):
-            self._copy(self._part(key, manifest.generation, number), f"{to}%part-{number}")
+        if manifest is None:
+            return [] if head is None else [head]
+        numbers = range(1, manifest.parts + 1)
+        parts = (self._part(key, manifest.generation, number) for number in numbers)
+        return [part for part in parts if part is not None]
 
-    def _copy(self, text: str | None, to: str) -> None:
-        if text is not None:
-            self._ring.set(self._at(to), to, text)
-            if self._ring.get(self._at(to), to) != text:
-                raise NotKeptError(f"the keychain did not keep {to}")
+    def copy(self, key: str, slot: int, to: str) -> None:
+        """Write the parts of a text, as far as they are there, under another key."""
+        fragments = self.fragments(key, slot)
+        for number, text in enumerate(fragments, start=1):
+            name = to if len(fragments) == 1 else f"{to}%part-{number}"
+            self._ring.set(self._at(name), name, text)
+            if self._ring.get(self._at(name), name) != text:
+                raise NotKeptError(f"the keychain did not keep {name}")
 
     def leftovers(self, key: str, slot: int) -> Iterator[str]:
         """What no text under this key needs: parts, and what Windows keeps on rotation."""

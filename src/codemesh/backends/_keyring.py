@@ -9,21 +9,19 @@ switches, then the old one goes; the list itself takes turns in the same way.
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
-from codemesh.backends import _strictjson
 from codemesh.backends._cells import SLOTS, Cells
 from codemesh.backends._items import ItemFault, Items, Keychain, aside, encode
+from codemesh.backends._namelist import LIST, Listed, NameList
 from codemesh.backends._ring import Ring, class_named
-from codemesh.errors import DamagedError, StorageError, TooLargeError
+from codemesh.errors import DamagedError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-LIST = "%list"  # as no encoded name is
 _PROBE = "%probe"
 _ATTEMPTS = 5  # against an item that others replace all the time
 _LONGEST_KEY = 200  # characters; Windows takes 513 of a user name
@@ -63,19 +61,6 @@ class KeyringKeychain(Keychain):
         self._ring.when_quiet(act)
 
 
-class Listed(NamedTuple):
-    """The list of what is there."""
-
-    sequence: int
-    """How often it was written."""
-
-    slots: dict[str, int]
-    """Where the text of each name lies."""
-
-    own_slot: int
-    """Where the list itself lies."""
-
-
 class KeyringItems(Items):
     """The texts under one prefix, and their list."""
 
@@ -83,7 +68,10 @@ class KeyringItems(Items):
         self._in_place = ring.traits.in_place
         self._ring = ring
         self._cells = Cells(ring, service)
-        self._where = f"{ring.traits.title}, {service}/{LIST}"
+        self._names = NameList(
+            self._cells, self._slots(), f"{ring.traits.title}, {service}/{LIST}"
+        )
+        self._guessed: Listed | None = None
 
     # -- reading ---------------------------------------------------------------------
 
@@ -168,47 +156,30 @@ class KeyringItems(Items):
             self._cells.remove(key, each)
         self._save(listed, {other: at for other, at in listed.slots.items() if other != name})
 
-    # -- the list --------------------------------------------------------------------
+    # -- a damaged list --------------------------------------------------------------
+
+    def guess(self) -> None:
+        """Go on with what can be read of a damaged list, and is there."""
+        try:
+            self._list()
+        except DamagedError:
+            guessed = self._names.guess()
+            there = {n: at for n, at in guessed.slots.items() if self._cells.is_there(_key(n), at)}
+            self._guessed = guessed._replace(slots=there)
+
+    def rebuild(self, stamp: str) -> None:
+        """Set the damaged list aside, and write what was guessed in its place."""
+        guessed, self._guessed = self._guessed, None
+        if guessed is not None:
+            self._names.set_aside(stamp)
+            if guessed.slots:
+                self._save(guessed, guessed.slots)
 
     def _list(self) -> Listed:
-        """The list, the newer one of two; an empty one if there is none."""
-        # Between two looks it may go from one slot to the other, and be seen in neither.
-        for _ in range(1 if self._in_place else _ATTEMPTS):
-            texts = {slot: self._cells.read(LIST, slot) for slot in self._slots()}
-            lists = [self._parsed(text, at) for at, text in texts.items() if text is not None]
-            if lists:
-                return max(lists, key=lambda each: each.sequence)
-        return Listed(0, {}, self._slots()[-1])
-
-    def _parsed(self, text: str, slot: int) -> Listed:
-        try:
-            content = _strictjson.loads(text.encode("utf-8", "surrogatepass"))
-        except DamagedError as error:
-            raise error.at(self._where) from None
-        match content:
-            case {"codemesh-list": 1, "sequence": int(number), "slots": dict(slots)}:
-                if number > 0 and all(each in self._slots() for each in slots.values()):
-                    return Listed(number, slots, slot)
-        raise DamagedError("the list of the items is not one of codemesh", where=self._where)
+        return self._guessed or self._names.load()
 
     def _save(self, old: Listed, slots: dict[str, int]) -> Listed:
-        """Write the list; it is the old one or the new one at any moment."""
-        slot = old.own_slot if self._in_place else 1 - old.own_slot
-        new = Listed(old.sequence + 1, slots, slot)
-        if slots:
-            content = {"codemesh-list": 1, "sequence": new.sequence, "slots": slots}
-            text = json.dumps(content, separators=(",", ":"))
-            if len(text) > self._cells.longest:
-                raise TooLargeError(
-                    "the list of the entries is too long for the keychain",
-                    hint="Keep them in another store: codemesh backend list",
-                )
-            self._cells.write(LIST, slot, text)
-        # The older one of two goes first, or it would come back with the newer one gone.
-        for each in dict.fromkeys((slot, old.own_slot)):
-            if not slots or each != slot:
-                self._cells.remove(LIST, each)
-        return new
+        return self._names.save(old, slots)
 
     # -- upkeep ----------------------------------------------------------------------
 

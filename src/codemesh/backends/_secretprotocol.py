@@ -28,8 +28,7 @@ NOTHING = "/"  # the path that stands for no object
 _SERVICE, _COLLECTION = "org.freedesktop.Secret.Service", "org.freedesktop.Secret.Collection"
 _ITEM, _PROMPT = "org.freedesktop.Secret.Item", "org.freedesktop.Secret.Prompt"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_DEFAULT = f"{ROOT}/aliases/default"
-_LOCKED = Call(_DEFAULT, _PROPERTIES, "Get", "ss", (_COLLECTION, "Locked"), "v")
+_LOCKED = Call(f"{ROOT}/aliases/default", _PROPERTIES, "Get", "ss", (_COLLECTION, "Locked"), "v")
 _OPEN_SESSION = Call(ROOT, _SERVICE, "OpenSession", "sv", ("plain", ("s", "")), "vo")
 MEMORY = f"{ROOT}/collection/session"  # gnome-keyring's, which lasts until logout
 _CONTENT_TYPE = "text/plain; charset=utf8"

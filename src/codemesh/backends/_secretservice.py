@@ -119,7 +119,7 @@ class SecretServiceItems(Items):
     def _put(self, key: str, text: str) -> None:
         paths = self._find(key)
         # An item that its keychain forgets at logout is no place for a credential.
-        newest = self._newest([path for path in paths if not path.startswith(MEMORY)])
+        newest = self._newest([path for path in paths if not path.startswith(f"{MEMORY}/")])
         if newest is not None:
             try:
                 self.secrets.set_secret(newest, text.encode("ascii"))

@@ -86,7 +86,7 @@ class Backend(ABC):
     and TooLargeError (refused for safety), DamagedError (never treated as empty) and
     BackendUnavailableError. Reading a sealed store may also raise LockedError and
     WrongPassphraseError; writing may raise BusyError. After any error but
-    NotDurableError the store is what it was.
+    NotDurableError a file is what it was; elsewhere each entry is old or new.
     """
 
     name: ClassVar[str]

@@ -22,6 +22,7 @@ from codemesh.errors import (
     CredentialNotFoundError,
     DamagedError,
     NotAnsweringError,
+    StorageError,
     TooLargeError,
     UsageError,
 )
@@ -154,6 +155,7 @@ class KeychainBackend(Backend):
     def salvage(self) -> Salvage:
         """The items that still parse."""
         with self._keychain.opened() as items:
+            items.guess()
             return self._salvaged(items)
 
     def restart(self, records: Mapping[str, Record]) -> str:
@@ -161,6 +163,8 @@ class KeychainBackend(Backend):
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         texts = {name: self._encode(name, record) for name, record in records.items()}
         with self._locked() as items:
+            items.guess()
+            items.rebuild(stamp)
             sound, damaged = self._salvaged(items)
             for name in damaged:
                 items.set_aside(name, stamp)
@@ -203,6 +207,10 @@ class KeychainBackend(Backend):
             try:
                 with self._keychain.opened() as items:
                     yield items
+            except StorageError as error:
+                if error.hint == StorageError.default_hint:
+                    error.hint = "Each entry is the old one or the new one: codemesh auth list"
+                raise
             except (NotAnsweringError, KeyboardInterrupt):
                 # What was asked may still be done. Until then nobody else may write.
                 self._keychain.when_quiet(stack.pop_all().close)
