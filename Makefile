@@ -7,16 +7,23 @@ BIN := $(VENV)/bin
 MYPY := $(BIN)/mypy --strict --cache-dir .mypy_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help try test lint types bench build clean
+.PHONY: help try test test-keepassxc lint types bench build clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 try: $(VENV)/.package  ## Store, read and migrate a credential in a throwaway folder
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/try
 
 test: lint types  ## Run the linters, the type checker and all tests
 	$(BIN)/pytest -n auto
+
+test-keepassxc: $(VENV)/.dev  ## Run the tests of the keychain on a real KeePassXC, which it installs
+	@command -v keepassxc >/dev/null && command -v dbus-send >/dev/null && \
+		command -v secret-tool >/dev/null || \
+		sh scripts/apt-install keepassxc dbus libsecret-tools
+	CODEMESH_TEST_KEYCHAIN=keepassxc $(BIN)/pytest -n auto -k 'keychain or keepassxc' \
+		tests/test_backend_contract*.py tests/test_migration*.py tests/test_keepassxc.py
 
 lint: $(VENV)/.dev  ## Check style, formatting and which module may import which
 	$(BIN)/ruff check

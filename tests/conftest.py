@@ -23,7 +23,6 @@ from codemesh.backends import registry
 from codemesh.backends._kdf import PROFILES
 from codemesh.providers import table as providers
 from codemesh.unlock import VARIABLE
-from desktops import GnomeKeyring
 from files_support import private_file
 from homes import DIRECTIONS, ENTRIES, LASTING, RUST_STORE, backend, write_config
 from support import PASSPHRASE, Bench, end_workers
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from commandline import CommandLine
+    from desktops import GnomeKeyring
+    from keepassxc import KeePassXC
     from places import Place
 
 _OTHERS = ("NO_COLOR", "FORCE_COLOR", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND")
@@ -113,17 +114,23 @@ def document(request: pytest.FixtureRequest, home: Path, cheap: None) -> Bench:
 
 
 @pytest.fixture
-def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnomeKeyring]:
-    """A real gnome-keyring, unlocked, that nobody else has."""
-    keyring = GnomeKeyring(tmp_path_factory.mktemp("desktop"))
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnomeKeyring | KeePassXC]:
+    """A real gnome-keyring, unlocked, that nobody else has; see `places.SERVICE`."""
+    keyring = places.desktop(tmp_path_factory.mktemp("desktop"))
     yield keyring
     keyring.stop()
 
 
 @pytest.fixture
-def gnome(desktop: GnomeKeyring, monkeypatch: pytest.MonkeyPatch) -> Place:
+def gnome(desktop: GnomeKeyring | KeePassXC, monkeypatch: pytest.MonkeyPatch) -> Place:
     """That keyring, as the keychain of this test and of its workers."""
-    return places.of_gnome(desktop, monkeypatch)
+    return places.of_desktop(desktop, monkeypatch)
+
+
+@pytest.fixture
+def keepassxc(gnome: Place) -> Place:
+    """The same, under the name of what then stands for gnome-keyring."""
+    return gnome
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The keychains that the contract runs on: a real gnome-keyring, and two that behave like others.
+"""The keychains that the contract runs on: a real Secret Service, and two that behave like others.
 
 Each shows what lies in it under one prefix, seen by other means than those of codemesh.
 """
@@ -17,10 +17,14 @@ from codemesh.backends._items import service_of
 from codemesh.backends.base import Context
 from codemesh.backends.keychain import KeychainBackend
 from desktops import ADDRESS, GnomeKeyring
+from keepassxc import KeePassXC
 from support import passphrases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SERVICE = os.environ.get("CODEMESH_TEST_KEYCHAIN", "gnome")
+"""The Secret Service of this run: gnome, or keepassxc, and then no other keychain."""
 
 PLACES = {
     "linux": ["gnome", "like_windows", "like_macos"],
@@ -28,6 +32,8 @@ PLACES = {
     "win32": ["native"],
 }.get(sys.platform, ["like_windows", "like_macos"])
 """The fixtures that give a keychain on this platform."""
+if SERVICE != "gnome":
+    PLACES = [SERVICE]
 
 NATIVE = os.environ.get("CODEMESH_TEST_NATIVE_KEYCHAIN") == "1"
 """Whether the keychain of this machine is there for tests."""
@@ -38,6 +44,11 @@ FAKES = str(Path(__file__).with_name("fakes"))
 """The folder of those that are made up; the keyring library's own classes run over them."""
 
 _STANDING_IN = ("fake_", "win32ctypes", "keyring.backends.Windows", "keyring.backends.macOS")
+
+
+def desktop(folder: Path) -> GnomeKeyring | KeePassXC:
+    """The real Secret Service of this run, unlocked, started in a folder."""
+    return KeePassXC(folder) if SERVICE == "keepassxc" else GnomeKeyring(folder)
 
 
 class Place(NamedTuple):
@@ -64,7 +75,7 @@ class Place(NamedTuple):
         return json.dumps(items, sort_keys=True).encode() if items else None
 
 
-def of_gnome(keyring: GnomeKeyring, monkeypatch: pytest.MonkeyPatch) -> Place:
+def of_desktop(keyring: GnomeKeyring | KeePassXC, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The real one, for this process and those that it starts."""
     monkeypatch.setenv(ADDRESS, keyring.bus.address)
     return Place({}, secret_service_items, keyring.keyrings)

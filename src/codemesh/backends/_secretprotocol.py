@@ -34,7 +34,9 @@ MEMORY = f"{ROOT}/collection/session"  # gnome-keyring's, which lasts until logo
 _CONTENT_TYPE = "text/plain; charset=utf8"
 _UNLOCK = "Unlock it (log in at the desktop, or open its application), then try again."
 
-_VANISHED = frozenset({"NoSuchObject", "UnknownObject", "UnknownMethod", "NotFound"})
+_VANISHED = frozenset(
+    {"NoSuchObject", "UnknownObject", "UnknownInterface", "UnknownMethod", "NotFound"}
+)
 
 
 class Vanished(Exception):  # noqa: N818  what a caller deals with, and no user sees
