@@ -58,11 +58,11 @@ class Secrets:
         call = Call(ROOT, _SERVICE, "SearchItems", "a{ss}", (dict(attributes),), "aoao")
         if self._closed():  # KeePassXC then answers no search until somebody unlocks it
             self.unlock()
-        opened, locked = self._searched(call)
+        opened, locked = cast("tuple[list[str], list[str]]", self._call(call))
         if not opened and not locked and self.is_locked():
             # Some services find nothing while they are locked.
             self.unlock()
-            opened, locked = self._searched(call)
+            opened, locked = cast("tuple[list[str], list[str]]", self._call(call))
         if locked:
             self._unlock(locked)
         return opened + locked
@@ -120,7 +120,7 @@ class Secrets:
 
     def default_collection(self) -> str:
         """Its path. It is unlocked, and made if there is none, which asks the user."""
-        path = self._default()
+        path = self._default() or self._default()  # of thousands, gnome-keyring hides it once
         if path is None:
             label = {f"{_COLLECTION}.Label": ("s", "Login")}
             call = Call(ROOT, _SERVICE, "CreateCollection", "a{sv}s", (label, "default"), "oo")
@@ -188,9 +188,6 @@ class Secrets:
             return self._bus.call(call)
         except Refusal as refusal:
             raise (Vanished if _vanished(refusal) else _error(refusal)) from None
-
-    def _searched(self, search: Call) -> tuple[list[str], list[str]]:
-        return cast("tuple[list[str], list[str]]", self._call(search))
 
     def _closed(self) -> bool:
         """Whether all collections are locked; asked until a session is opened, and one is not."""
