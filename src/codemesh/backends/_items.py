@@ -45,6 +45,10 @@ class Items(ABC):
         """The text under a name; None if there is none."""
 
     @abstractmethod
+    def read_fixed(self, name: str) -> str | None:
+        """As `read`, in one call, for a text that was never written over."""
+
+    @abstractmethod
     def read_all(self) -> dict[str, str]:
         """Every text by its name."""
 

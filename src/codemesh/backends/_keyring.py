@@ -79,6 +79,10 @@ class KeyringItems(Items):
         """One text, where the list says that it lies."""
         return self._read(name, self._list())
 
+    def read_fixed(self, name: str) -> str | None:
+        """One text where a new one lies, whatever the list says."""
+        return self._cells.read(_key(name), SLOTS[0])
+
     def read_all(self) -> dict[str, str]:
         """Every text that is listed and there."""
         listed = self._list()

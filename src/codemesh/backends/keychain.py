@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from codemesh.backends import _items, _strictjson
+from codemesh.backends import _items, _keychains, _strictjson
 from codemesh.backends.base import Backend, Context, Salvage, Status, apply, check_expected, same
 from codemesh.errors import (
-    BackendUnavailableError,
     CredentialNotFoundError,
     DamagedError,
-    NotAnsweringError,
     StorageError,
     TooLargeError,
     UsageError,
@@ -31,12 +28,10 @@ from codemesh.model import check_entry_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from codemesh.backends._items import Items, Keychain
+    from codemesh.backends._items import Items
     from codemesh.backends.base import Fault
     from codemesh.model import Record
 
-SECRET_SERVICE = "keyring.backends.SecretService.Keyring"  # noqa: S105  the name of a class
-_TIMEOUT = 10.0  # seconds
 # Within a string. KeePassXC puts something else in the place of {TITLE} and the like, and
 # takes no {REF:...}. What JSON itself opens is followed by a quote, or is empty.
 _BRACE = re.compile(r'\{(?!["}])')
@@ -50,7 +45,7 @@ class KeychainBackend(Backend):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._service = _items.service_of(context.home, context.options.get("service"))
-        self._keychain = _choose(context, self._service)
+        self._keychain = _keychains.choose(context.options, self._service)
         self._prepared = False
 
     # -- reading ---------------------------------------------------------------------
@@ -196,25 +191,14 @@ class KeychainBackend(Backend):
     @contextmanager
     def _locked(self) -> Iterator[Items]:
         """The keychain, opened, while nobody else of ours changes it."""
-        from codemesh.files import folder
-        from codemesh.files.lock import FileLock
-
-        path = _items.lock_path(self.context.home, self._service)
-        folder.prepare(_items.home_of(path))
-        what = f"the keychain, {self._service}/*"
-        with ExitStack() as stack:
-            stack.enter_context(FileLock(path, timeout=self.context.lock_timeout, what=what))
-            try:
-                with self._keychain.opened() as items:
-                    yield items
-            except StorageError as error:
-                if error.hint == StorageError.default_hint:
-                    error.hint = "Each entry is the old one or the new one: codemesh auth list"
-                raise
-            except (NotAnsweringError, KeyboardInterrupt):
-                # What was asked may still be done. Until then nobody else may write.
-                self._keychain.when_quiet(stack.pop_all().close)
-                raise
+        home, timeout = self.context.home, self.context.lock_timeout
+        try:
+            with _keychains.locked(self._keychain, home, timeout) as items:
+                yield items
+        except StorageError as error:
+            if error.hint == StorageError.default_hint:
+                error.hint = "Each entry is the old one or the new one: codemesh auth list"
+            raise
 
     def _present(self, items: Items, names: Collection[str]) -> dict[str, Record]:
         found = {name: items.read(name) for name in names}
@@ -243,22 +227,3 @@ class KeychainBackend(Backend):
         if not isinstance(record, dict):
             raise DamagedError("the item is not an object", where=where)
         return record
-
-
-def _choose(context: Context, service: str) -> Keychain:
-    """The keychain that config.toml names, by default that of the platform."""
-    named = str(context.options.get("keyring_backend", "auto"))
-    seconds = context.options.get("timeout", _TIMEOUT)
-    timeout = seconds if isinstance(seconds, float) else _TIMEOUT
-    if named != SECRET_SERVICE and (named != "auto" or sys.platform in {"darwin", "win32"}):
-        from codemesh.backends._keyring import KeyringKeychain
-
-        return KeyringKeychain(service, timeout, named)
-    try:
-        from codemesh.backends._secretservice import SecretService
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"the keychain cannot be reached: {error.name or 'a module'} is missing",
-            hint="Install it: pip install jeepney",
-        ) from None
-    return SecretService(service, timeout)
