@@ -22,7 +22,7 @@ import places
 from codemesh.backends import registry
 from codemesh.backends._kdf import PROFILES
 from codemesh.providers import table as providers
-from codemesh.unlock import VARIABLE
+from codemesh.unlock.passphrases import VARIABLE
 from files_support import private_file
 from homes import DIRECTIONS, ENTRIES, LASTING, RUST_STORE, backend, write_config
 from support import PASSPHRASE, Bench, end_workers

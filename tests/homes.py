@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 from codemesh.backends import registry
-from codemesh.choice import PassphraseSources, load_config, open_backend
+from codemesh.choice import Unlocking, load_config, open_backend
 from codemesh.store import Store
-from codemesh.unlock import VARIABLE
+from codemesh.unlock.passphrases import VARIABLE
 from support import PASSPHRASE, api_key
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ ENTRIES: dict[str, Record] = {
 def unlocked(home: Path) -> Store:
     """The store of this home, with the passphrase at hand."""
     config = load_config(str(home))
-    return Store(config, PassphraseSources(environ={VARIABLE: PASSPHRASE}))
+    return Store(config, Unlocking(environ={VARIABLE: PASSPHRASE}))
 
 
 def backend(home: Path, name: str) -> Backend:
     """One backend of this home, whatever config.toml names."""
     store = unlocked(home)
-    return open_backend(store.config, name, store.passphrases)
+    return open_backend(store.config, name, store.unlocking)

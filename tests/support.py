@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from codemesh.backends.base import Backend
     from codemesh.model import Record
-    from codemesh.unlock import Passphrases
+    from codemesh.unlock.passphrases import Passphrases
     from places import Place
 
 PASSPHRASE = "correct horse battery staple"

@@ -178,12 +178,13 @@ def test_an_entry_in_two_stores_is_told(cli: CommandLine) -> None:
     cli.seal({**ONE, "other": {"type": "api_key", "key": "sk-2"}})
     cli.choose("plaintext")
 
-    (found,) = findings(cli, passphrase=PASSPHRASE)
+    cost, found = findings(cli, passphrase=PASSPHRASE)
     cli.keep({"openai": {"type": "api_key", "key": "sk-3"}})
-    (differing,) = findings(cli, passphrase=PASSPHRASE)
+    _, differing = findings(cli, passphrase=PASSPHRASE)
 
     command = "codemesh migrate plaintext --from encrypted"
     assert (found["check"], differing["check"]) == ("copies", "copies")
+    assert cost["check"] == "cost"  # it is one of tests, and quick to open
     assert str(found["message"]).endswith("and the same in the encrypted store")
     assert str(found["advice"]).endswith(command)
     assert str(differing["advice"]).endswith(f"{command} --overwrite")

@@ -78,7 +78,7 @@ QUESTIONS = {
     ),
     "a new passphrase": hidden("plaintext", "migrate encrypted", "New passphrase:"),
     "a new passphrase again": hidden(
-        "plaintext", "migrate encrypted", "The same again:", ("New passphrase:", "one")
+        "plaintext", "migrate encrypted", "The same again:", ("New passphrase:", PASSPHRASE)
     ),
 }
 FIRST = {name: question for name, question in QUESTIONS.items() if not question.answers}
@@ -219,8 +219,8 @@ def test_two_new_passphrases_that_differ_change_nothing(cli: CommandLine) -> Non
     before = tree(cli.folder)
 
     with cli.at_terminal("migrate", "encrypted") as terminal:
-        terminal.answer("New passphrase:", "one")
-        terminal.answer("The same again:", "two")
+        terminal.answer("New passphrase:", PASSPHRASE)
+        terminal.answer("The same again:", PASSPHRASE + "s")
         outcome = terminal.end()
 
     assert outcome.status == 2

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.choice import PassphraseSources
+from codemesh.choice import Unlocking
 from codemesh.diagnosis import examine, mend
 from homes import write_config
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def strays(home: Path) -> list[str]:
     """The names of the files that are told as strays."""
-    found = examine(str(home), PassphraseSources(environ={}))
+    found = examine(str(home), Unlocking(environ={}))
     messages = [finding.message for finding in found if finding.check == "strays"]
     return sorted(message.split(" looks")[0].rpartition("/")[2] for message in messages)
 
@@ -49,7 +49,7 @@ def test_store_with_a_dot_before_its_name(home: Path, tmp_path: Path) -> None:
     other.write_text("")
     tmp_path.joinpath(".keys.json.bak").write_text("{}")
 
-    mend(list(examine(str(home), PassphraseSources(environ={}))))
+    mend(list(examine(str(home), Unlocking(environ={}))))
 
     assert strays(home) == [".keys.json.bak"]
     assert other.stat().st_mode & 0o777 == 0o644

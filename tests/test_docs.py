@@ -233,7 +233,7 @@ def test_json_shapes(
     if section == "doctor":
         store.chmod(0o644)
 
-    app.run(arguments, Session({"CODEMESH_PASSPHRASE": "made up"}))
+    app.run(arguments, Session({"CODEMESH_PASSPHRASE": "made up for the tests"}))
 
     assert shape(json.loads(capsys.readouterr().out)) == documented(section)
 

@@ -12,7 +12,7 @@ import pytest
 import places
 from codemesh import diagnosis
 from codemesh.backends.base import same
-from codemesh.choice import PassphraseSources
+from codemesh.choice import Unlocking
 from codemesh.errors import DamagedError
 from homes import backend, unlocked, write_config, write_plaintext
 from places import secret_service_items
@@ -33,7 +33,7 @@ OLD = {"service": "codemesh/openai", "username": "openai"}
 
 def examined(home: Path) -> list[Finding]:
     """What doctor finds in a home."""
-    return list(diagnosis.examine(str(home), PassphraseSources(environ={})))
+    return list(diagnosis.examine(str(home), Unlocking(environ={})))
 
 
 def mended(home: Path) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.backends import _vault, encrypted
+from codemesh.backends import _keys, _vault
 from codemesh.backends._kdf import PROFILES
 from codemesh.backends.base import Context, same
 from codemesh.backends.encrypted import EncryptedBackend
@@ -18,7 +18,7 @@ from codemesh.errors import (
     UnsafeFileError,
     WrongPassphraseError,
 )
-from codemesh.unlock import Passphrases
+from codemesh.unlock.passphrases import Passphrases
 from support import CANARY, PASSPHRASE, api_key, passphrases, shown
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def vault(home: Path) -> Path:
 def derivations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The passphrases that keys were derived from."""
     made: list[str] = []
-    for module in (encrypted, _vault):
+    for module in (_keys, _vault):
         real = module.derive_root
 
         def derive(passphrase: str, kdf: Kdf, real: object = real) -> bytes:
@@ -116,7 +116,7 @@ def test_status_of_a_locked_store(vault: Path, derivations: list[str]) -> None:
     """A store that nobody unlocked is locked, of unknown size, and nothing is derived."""
     status = store(vault.parent).status()
 
-    assert status == (str(vault), True, True, True, None)
+    assert status == (str(vault), True, True, True, None, None)
     assert derivations == []
 
 

@@ -84,7 +84,7 @@ def test_nothing_is_imported_from_the_current_directory(
     command: list[str], hostile: Path, environment: dict[str, str]
 ) -> None:
     """A folder that was cloned or unpacked cannot run code in codemesh by a file's name."""
-    sealed = environment | {"CODEMESH_PASSPHRASE": "made up"}
+    sealed = environment | {"CODEMESH_PASSPHRASE": "made up for the tests"}
 
     login = run([*command, "auth", "login", "openai", "--with-key"], hostile, environment, KEY)
     token = run([*command, "auth", "token", "openai"], hostile, environment)

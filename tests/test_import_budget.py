@@ -15,7 +15,7 @@ from codemesh import ApiKey
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSPHRASE = "made up"
+PASSPHRASE = "made up for the tests"
 KEY = "sk-made-up"
 
 # Runs codemesh as its commands do, and tells on stderr what that has imported.

@@ -181,7 +181,7 @@ def test_command_line_knows_it(home: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.usefixtures("mirror", "cheap")
 def test_migration_to_and_from_it(home: Path, lasting: str) -> None:
     """Credentials move to the new backend and back, to the last type."""
-    environ = {"CODEMESH_PASSPHRASE": "pass"}
+    environ = {"CODEMESH_PASSPHRASE": "made up for the tests"}
     record: Record = {"type": "api_key", "key": "k", "x": [1, 1.0, True, None]}
     write_config(home, f'backend = "{lasting}"\n')
     open_store(environ=environ).backend.put("openai", record)

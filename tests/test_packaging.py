@@ -48,7 +48,9 @@ def metadata(wheel: zipfile.Path) -> Message:
 
 def test_wheel_holds_every_module_and_nothing_else(wheel: zipfile.Path) -> None:
     """The package is complete, says that it is typed, and brings no tests along."""
-    sources = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
+    sources = (
+        path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed", ".txt"}
+    )
     expected = {path.relative_to(ROOT / "src").as_posix() for path in sources}
 
     names = [info.filename for info in wheel.root.infolist() if not info.is_dir()]

@@ -17,7 +17,7 @@ from codemesh.errors import (
     DamagedError,
     LockedError,
 )
-from codemesh.unlock import VARIABLE
+from codemesh.unlock.passphrases import VARIABLE
 from homes import write_config, write_plaintext
 from support import PASSPHRASE, api_key
 

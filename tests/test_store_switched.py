@@ -9,7 +9,7 @@ import pytest
 from codemesh import ApiKey, open_store
 from codemesh.errors import CredentialNotFoundError
 from codemesh.migration import migrate
-from codemesh.unlock import VARIABLE
+from codemesh.unlock.passphrases import VARIABLE
 from support import PASSPHRASE
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh import unlock
 from codemesh.errors import LockedError, TooLargeError, UnsafeFileError, UsageError
-from codemesh.unlock import Passphrases
+from codemesh.unlock import passphrases as unlock
+from codemesh.unlock.passphrases import Passphrases
 from files_support import NOBODY, as_root, private_file
-from support import CANARY, given, shown
+from support import CANARY, PASSPHRASE, given, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,11 +130,12 @@ def test_descriptor_in_pieces(pipe: tuple[int, int]) -> None:
 
 def test_descriptor_is_read_once(pipe: tuple[int, int]) -> None:
     """A second question gets the same answer from memory."""
-    os.write(pipe[1], b"secret")
+    os.write(pipe[1], PASSPHRASE.encode())
     os.close(pipe[1])
     passphrases = Passphrases(fd=pipe[0], environ={})
 
-    assert [given(passphrases), given(passphrases), next(passphrases(new=True))] == ["secret"] * 3
+    answers = [given(passphrases), given(passphrases), next(passphrases(new=True))]
+    assert answers == [PASSPHRASE] * 3
 
 
 @pytest.mark.parametrize("fd", [987, -1])

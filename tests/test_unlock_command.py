@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh import unlock
 from codemesh.errors import LockedError
-from codemesh.unlock import Passphrases
+from codemesh.unlock import passphrases as unlock
+from codemesh.unlock.passphrases import Passphrases
 from files_support import no_hanging
 from support import CANARY, shown
 

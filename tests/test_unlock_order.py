@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh import unlock
 from codemesh.errors import CodemeshError, LockedError
-from codemesh.unlock import Passphrases
+from codemesh.unlock import passphrases as unlock
+from codemesh.unlock.passphrases import Passphrases
 from files_support import private_file
-from support import CANARY, given
+from support import CANARY, PASSPHRASE, given
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,9 +109,9 @@ def test_three_prompts() -> None:
 
 def test_one_prompt_for_a_new_store() -> None:
     """The passphrase of a new store is asked for once; it cannot be wrong."""
-    prompt = Answers("a", "b")
+    prompt = Answers(PASSPHRASE, "another")
 
-    assert list(Passphrases(environ={}, prompt=prompt)(new=True)) == ["a"]
+    assert list(Passphrases(environ={}, prompt=prompt)(new=True)) == [PASSPHRASE]
     assert prompt.asked == [(True, 1)]
 
 

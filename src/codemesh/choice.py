@@ -15,11 +15,11 @@ from codemesh.backends.base import Context
 from codemesh.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from codemesh.backends.base import Backend, PassphraseSource
+    from codemesh.backends.base import Backend, KeychainItems, PassphraseSource, RestingPlace
     from codemesh.config import Config
-    from codemesh.unlock import Prompt
+    from codemesh.unlock.passphrases import Prompt
 
 FIRST_CHOICE = "plaintext"
 """The store of the first write when no better one offers itself: the Rust program's file."""
@@ -87,18 +87,43 @@ def backends(config: Config) -> list[registry.Entry]:
     return known
 
 
-def open_backend(config: Config, name: str, passphrases: PassphraseSources) -> Backend:
+def open_backend(config: Config, name: str, unlocking: Unlocking) -> Backend:
     """Open one backend with its options from config.toml; nothing is read yet."""
     entry = _entry(config, name)
     options = config.backend_options(name, entry.options)
-    context = Context(config.home, options, config.lock_timeout, passphrases.of(name, options))
+
+    def keychain(service: str) -> KeychainItems:
+        from codemesh.backends._keychains import OwnItems  # only for stores that need it
+
+        known = registry.option_checks()["keychain"]
+        own = config.backend_options("keychain", known)
+        return OwnItems(own, service, config.home, config.lock_timeout)
+
+    context = Context(
+        config.home,
+        options,
+        config.lock_timeout,
+        unlocking.passphrases_of(name, options),
+        unlocking.opened,
+        _resting_place(options, keychain) if "unlock_cache" in (entry.options or {}) else None,
+        keychain,
+    )
     return registry.load(entry)(context)
 
 
-class PassphraseSources:
-    """How passphrases are come by in this process; one for all stores it opens.
+def _resting_place(
+    options: Mapping[str, object], keychain: Callable[[str], KeychainItems]
+) -> RestingPlace | None:
+    from codemesh.unlock import resting
 
-    What was given stays in memory, so a descriptor is read once.
+    return resting.place(str(options.get("unlock_cache", "kernel")), keychain)
+
+
+class Unlocking:
+    """How sealed stores are opened in this process; one for all of them.
+
+    What was given stays in memory, so a descriptor is read once, and so does a key that
+    was derived.
     """
 
     def __init__(
@@ -107,27 +132,30 @@ class PassphraseSources:
         fd: int | None = None,
         environ: Mapping[str, str] | None = None,
         prompt: Prompt | None = None,
+        opened: dict[bytes, bytes] | None = None,
     ) -> None:
         self._fd = fd
         self._environ = environ
         self._prompt = prompt
-        self._opened: dict[str, PassphraseSource] = {}
+        self._sources: dict[str, PassphraseSource] = {}
+        self.opened: dict[bytes, bytes] = {} if opened is None else opened
+        """As in a Context; another object may have begun it."""
 
-    def of(self, backend: str, options: Mapping[str, object]) -> PassphraseSource:
+    def passphrases_of(self, backend: str, options: Mapping[str, object]) -> PassphraseSource:
         """The candidates for one backend's passphrase, as its Context takes them."""
 
         def candidates(*, new: bool) -> Iterator[str]:
-            if backend not in self._opened:
-                from codemesh.unlock import Passphrases  # only for those who need one
+            if backend not in self._sources:
+                from codemesh.unlock.passphrases import Passphrases  # only if one is needed
 
                 command = options.get("passphrase_command")
-                self._opened[backend] = Passphrases(
+                self._sources[backend] = Passphrases(
                     fd=self._fd,
                     environ=self._environ,
                     command=command if isinstance(command, list) else None,
                     prompt=self._prompt,
                 )
-            return self._opened[backend](new=new)
+            return self._sources[backend](new=new)
 
         return candidates
 

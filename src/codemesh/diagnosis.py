@@ -7,6 +7,7 @@ Nothing here asks for a passphrase: a sealed store that nobody opened is told as
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from codemesh.backends.base import Backend
-    from codemesh.choice import PassphraseSources
+    from codemesh.choice import Unlocking
     from codemesh.config import Config
     from codemesh.model import Record
 
@@ -47,7 +48,7 @@ class Finding(NamedTuple):
     """What to type or do beside."""
 
 
-def examine(home: str, sources: PassphraseSources) -> Iterator[Finding]:
+def examine(home: str, sources: Unlocking) -> Iterator[Finding]:
     """Every finding for one home folder, the most basic first and each once."""
     told: set[str] = set()
     for finding in _findings(home, sources):
@@ -57,7 +58,7 @@ def examine(home: str, sources: PassphraseSources) -> Iterator[Finding]:
         told.add(finding.message)
 
 
-def _findings(home: str, sources: PassphraseSources) -> Iterator[Finding]:
+def _findings(home: str, sources: Unlocking) -> Iterator[Finding]:
     yield from _folders(home)
     config_file = PrivateFile(configuration.path_of(home), others_may_read=True)
     yield from _permissions(config_file, "")
@@ -154,6 +155,9 @@ def _store(
     try:
         if in_use:
             backend.probe()
+        for fault in backend.weaknesses():
+            yield Finding("cost", fault.message, problem=False, advice=fault.advice)
+        yield from _unlocked(backend)
         yield from _leftovers(backend)
         records[backend.name] = backend.records()
         for fault in backend.faults(_candidates(config, records)):
@@ -164,6 +168,14 @@ def _store(
         yield Finding("locked", message, problem=False, advice=advice)
     except CodemeshError as error:
         yield Finding("store", str(error), advice=error.hint)
+
+
+def _unlocked(backend: Backend) -> Iterator[Finding]:
+    until = backend.status().unlocked_until
+    if until is not None:
+        moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
+        message = f"{_where(backend)} is unlocked until {moment}"
+        yield Finding("unlocked", message, problem=False, advice="Lock it: codemesh lock")
 
 
 def _where(backend: Backend) -> str:

@@ -123,8 +123,8 @@ class LockedError(CodemeshError):
 
     exit_code = 4
     default_hint = (
-        "Run it in a terminal, or use --passphrase-fd N, CODEMESH_PASSPHRASE, "
-        "CODEMESH_PASSPHRASE_FILE or passphrase_command."
+        "Run it in a terminal, unlock the store first (codemesh unlock), or use "
+        "--passphrase-fd N, CODEMESH_PASSPHRASE, CODEMESH_PASSPHRASE_FILE or passphrase_command."
     )
 
 

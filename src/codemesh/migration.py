@@ -179,8 +179,8 @@ def _ends(store: Store, target: str, source: str | None) -> tuple[Backend, Backe
             raise ConfigError(f"the {name} backend keeps nothing; it is for tests")
     if source == target:
         raise ConfigError(f"a migration from {source} to {target} moves nothing")
-    passphrases = store.passphrases
-    return open_backend(config, source, passphrases), open_backend(config, target, passphrases)
+    unlocking = store.unlocking
+    return open_backend(config, source, unlocking), open_backend(config, target, unlocking)
 
 
 def read_journal(config: Config) -> Journal | None:

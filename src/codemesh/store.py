@@ -14,7 +14,7 @@ from codemesh import model
 from codemesh.backends import registry
 from codemesh.choice import (
     FIRST_CHOICE,
-    PassphraseSources,
+    Unlocking,
     choose,
     load_config,
     open_backend,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from codemesh.config import Config
     from codemesh.model import Credential, Record
     from codemesh.secret import Secret
-    from codemesh.unlock import Prompt
+    from codemesh.unlock.passphrases import Prompt
 
 Found = TypeVar("Found")
 
@@ -52,9 +52,9 @@ class Store:
     backend's contract names; all of it is a `CodemeshError`.
     """
 
-    def __init__(self, config: Config, passphrases: PassphraseSources) -> None:
+    def __init__(self, config: Config, unlocking: Unlocking) -> None:
         self.config = config
-        self.passphrases = passphrases
+        self.unlocking = unlocking
         self.chosen_now = False
         """Whether a write of this object made the first choice of a backend."""
         self.passed_over = ""
@@ -79,7 +79,7 @@ class Store:
         self._backend = self._open()
 
     def _open(self) -> Backend:
-        return open_backend(self.config, self._choice(), self.passphrases)
+        return open_backend(self.config, self._choice(), self.unlocking)
 
     def _choice(self) -> str:
         """The name of the backend: the one chosen, or what `decide` found for a first write."""
@@ -160,7 +160,7 @@ class Store:
         for entry in registry.lasting():
             if entry.preferred:
                 try:
-                    open_backend(self.config, entry.name, self.passphrases).probe()
+                    open_backend(self.config, entry.name, self.unlocking).probe()
                 except (BackendUnavailableError, LockedError, BusyError, StorageError) as error:
                     self.passed_over = str(error)
                 else:
@@ -244,8 +244,9 @@ def open_store(
     """Open the store that config.toml names. Nothing is written, and nothing is asked yet.
 
     `home` is the codemesh folder, by default CODEMESH_HOME or `~/.code-mesh`. A sealed
-    store takes its passphrase from the sources in `unlock.py`; it prompts only if it is
-    given a `prompt`. Raises ConfigError, and BackendUnavailableError.
+    store that nothing has unlocked takes its passphrase from the sources in
+    `unlock/passphrases.py`; it prompts only if it is given a `prompt`. Raises
+    ConfigError, and BackendUnavailableError.
     """
-    sources = PassphraseSources(fd=passphrase_fd, environ=environ, prompt=prompt)
+    sources = Unlocking(fd=passphrase_fd, environ=environ, prompt=prompt)
     return Store(load_config(home or configuration.find_home(environ)), sources)

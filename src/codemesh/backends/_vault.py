@@ -52,6 +52,7 @@ __all__ = [
     "sealing_of",
     "sha256",
     "unwrap",
+    "wrap_id",
 ]
 
 _BLOCK = 1024
@@ -138,6 +139,11 @@ def sealing_of(vault: Vault, data_key: bytes) -> Sealing:
 def fingerprint(vault: Vault) -> str:
     """The hex SHA-256 of the payload's salt, which tells two writes of one revision apart."""
     return sha256(vault.payload_salt).hex()
+
+
+def wrap_id(wrapped: Vault | Sealing) -> bytes:
+    """What tells one wrap of a data key from every other: a hash of all that seals it."""
+    return sha256(_pae(b"wrap", wrapped.id, *wrapped.kdf, wrapped.check, wrapped.wrapped_key))
 
 
 # -- writing -----------------------------------------------------------------------

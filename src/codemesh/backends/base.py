@@ -12,11 +12,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
-from codemesh.errors import BackendUnavailableError, ConflictError, CredentialNotFoundError
+from codemesh.errors import (
+    BackendUnavailableError,
+    ConflictError,
+    CredentialNotFoundError,
+    UsageError,
+)
 from codemesh.model import Record, check_entry_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 
 
 class PassphraseSource(Protocol):
@@ -27,6 +32,48 @@ class PassphraseSource(Protocol):
 
         Raises LockedError at the first step if there is none.
         """
+
+
+class RestingPlace(Protocol):
+    """Where the keys of unlocked stores rest, outside of any process, each until its end."""
+
+    title: str
+    """How people call it."""
+
+    def find(self, name: str) -> bytes | None:
+        """What rests under a name; None if nothing does, or it cannot be told unasked."""
+
+    def keep(self, name: str, secret: bytes, seconds: float) -> None:
+        """Let a secret rest under a name for so many seconds, in place of what did.
+
+        Raises BackendUnavailableError if there is no such place here, and what a write
+        raises.
+        """
+
+    def drop(self, name: str) -> bool:
+        """Forget what rests under a name. Returns whether anything did."""
+
+
+class KeychainItems(Protocol):
+    """Texts of codemesh's own in the OS keychain, beside those of entries.
+
+    Every method raises what the keychain backend raises where the keychain does not work.
+    """
+
+    def prepare(self) -> None:
+        """Unlock the keychain now, which may ask its owner."""
+
+    def read(self, name: str, *, ask: bool = True) -> str | None:
+        """The text under a name; None if there is none. `ask` tells if it may ask its owner."""
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text under a name and read it back."""
+
+    def remove(self, name: str) -> bool:
+        """Remove the text under a name. Returns whether there was one."""
+
+    def names(self) -> list[str]:
+        """The names of all of them."""
 
 
 class Context(NamedTuple):
@@ -43,6 +90,34 @@ class Context(NamedTuple):
 
     passphrases: PassphraseSource
     """Where a sealed store gets its passphrase."""
+
+    opened: MutableMapping[bytes, bytes] | None = None
+    """The keys that a passphrase has opened in this process, by what they open.
+
+    Shared by all stores of a process, so that none derives a key twice.
+    """
+
+    resting: RestingPlace | None = None
+    """Where the key of an unlocked store rests; None if nothing may."""
+
+    keychain: Callable[[str], KeychainItems] | None = None
+    """Opens the OS keychain for what lies under one prefix that is no entry's."""
+
+
+class Rekeying(NamedTuple):
+    """What a change of passphrase is to do."""
+
+    passphrases: PassphraseSource
+    """Where the new passphrase comes from."""
+
+    protect: str
+    """`passphrase`, or `keychain`: a generated one, kept there."""
+
+    cost: str | None = None
+    """The name of the least cost of the key derivation, beside config.toml's and the file's."""
+
+    keep_data_key: bool = False
+    """Whether the data key stays, so that only what seals it is new."""
 
 
 class Status(NamedTuple):
@@ -66,6 +141,9 @@ class Status(NamedTuple):
 
     entries: int | None
     """How many there are; None while that cannot be told."""
+
+    unlocked_until: int | None = None
+    """When the key that rests ends, in UNIX seconds; None if none rests."""
 
 
 class Fault(NamedTuple):
@@ -203,6 +281,42 @@ class Backend(ABC):
         second call accepts the same one again.
         """
         return None
+
+    def weaknesses(self) -> list[Fault]:
+        """What should be stronger, told without opening anything that is sealed."""
+        return []
+
+    # -- unlocking -----------------------------------------------------------------
+
+    def unlock(self, seconds: float) -> int:  # noqa: ARG002  a default answer
+        """Take the passphrase, and let the key of the store rest for so many seconds.
+
+        Returns when that ends, in UNIX seconds. Until then every process of this user
+        opens the store without it. A key that rests already proves nothing: a second call
+        asks for the passphrase again, and the time starts anew. Raises UsageError for a store
+        that has no passphrase, or that does not exist.
+        """
+        raise self._without_passphrase()
+
+    def lock(self) -> bool:
+        """Let no key of this store rest any more. Returns whether one did."""
+        raise self._without_passphrase()
+
+    def rekey(self, wish: Rekeying) -> Callable[[], None]:  # noqa: ARG002  a default answer
+        """Take the old passphrase and the new one, and derive the new keys.
+
+        Nothing changes until what is returned is called: that seals everything again under
+        the new passphrase, in one step, and no key rests any more. A key that rests proves
+        nothing here. Raises what `unlock` raises; what is returned raises RefusedError if
+        somebody else has changed the passphrase meanwhile.
+        """
+        raise self._without_passphrase()
+
+    def _without_passphrase(self) -> UsageError:
+        return UsageError(
+            f"the {self.name} store has no passphrase",
+            hint="Move to one that has: codemesh migrate encrypted",
+        )
 
     # -- damage --------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The encrypted store: a JSON file sealed under a passphrase.
 
 The format, with every key and nonce, is `docs/vault-format.md`. Here is what a store
-adds to it: when the passphrase is asked for, which revision was seen last, and the file.
-The key derivation runs once for an opened store; the data key then stays in memory.
+adds to it: the file, the revision that was seen last, and what unlocks it for a while.
+Where its keys come from is `_keys.py`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING
 
 from codemesh.backends import _vault
 from codemesh.backends._files import StoreFile
-from codemesh.backends._kdf import PROFILES, derive_root
+from codemesh.backends._keys import StoreKeys
 from codemesh.backends._revisions import SeenRevisions
 from codemesh.backends._whole import WholeDocumentBackend
-from codemesh.backends.base import Context, Salvage, Status
+from codemesh.backends.base import Context, Status
 from codemesh.errors import (
+    BackendUnavailableError,
     BusyError,
     CodemeshError,
+    DamagedError,
     LockedError,
     RefusedError,
     StorageError,
-    WrongPassphraseError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from codemesh.backends._vault import Sealing, Vault
+    from codemesh.backends.base import Fault, Rekeying, Salvage
     from codemesh.files.lock import FileLock
     from codemesh.model import Record
 
@@ -42,28 +45,32 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         super().__init__(context)
         self._file = StoreFile(context, "auth.vault.json")
         self._seen = SeenRevisions(context.home, self._file.path)
-        self._sealing: Sealing | None = None
-        self._unused = False  # whether that is a new one, in no store yet
+        self._keys = StoreKeys(context)
+        self._new: Sealing | None = None  # the keys of a store that is not there yet
 
     def status(self) -> Status:
-        """Where the file is, and whether its data key is in memory."""
+        """Where the file is, and whether its data key is at hand."""
         vault = self._parse()
+        resting = None if vault is None else self._keys.resting(vault)
         entries = 0 if vault is None else None
-        if vault is not None and self._opens(vault):
+        if vault is not None and self._keys.known(vault) is not None:
             entries = len(self._unseal(vault))
         return Status(
             self._file.path,
             encrypted=True,
             exists=vault is not None,
-            locked=vault is not None and entries is None,
+            locked=vault is not None and entries is None and not self._keys.at_hand(vault),
             entries=entries,
+            unlocked_until=None if resting is None else resting.until,
         )
 
     def prepare(self) -> None:
         """Get the data key of the store, or make one for a new store."""
-        if self._sealing is None:
-            vault = self._parse()
-            self._sealing = self._renew() if vault is None else self._unlock(vault)
+        vault = self._parse()
+        if vault is not None:
+            self._open(vault)
+        elif self._new is None:
+            self._new = self._keys.make()
 
     def records(self) -> dict[str, Record]:
         """Every record. Raises RollbackError or ForkError as `docs/vault-format.md` says."""
@@ -82,12 +89,99 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         return records
 
     def leftovers(self) -> list[str]:
-        """The new files of killed writers."""
-        return self._file.leftovers()
+        """The new files of killed writers, and passphrases that open no state of the store."""
+        vault = self._parse()
+        unused = [] if vault is None else self._keys.unused(vault)
+        kept = [f"an older generated passphrase in the keychain ({name})" for name in unused]
+        return self._file.leftovers() + kept
 
     def sweep(self) -> None:
         """Remove them, under the lock."""
         self._file.sweep()
+        with self._lock():
+            vault = self._parse()
+            if vault is not None:
+                self._keys.forget(*self._keys.unused(vault))
+
+    def weaknesses(self) -> list[Fault]:
+        """A key derivation that costs less than config.toml asks for."""
+        from codemesh.backends.base import Fault
+
+        vault = self._parse()
+        if vault is None or not self._keys.weak(vault):
+            return []
+        m, t, p, _ = vault.kdf
+        message = f"a passphrase is tried for less than it should cost (m={m} KiB, t={t}, p={p})"
+        return [Fault(f"{self._file.path}: {message}", advice="Raise it: codemesh passwd")]
+
+    # -- unlocking -------------------------------------------------------------------
+
+    def unlock(self, seconds: float) -> int:
+        """Open the file with its passphrase, then let the data key rest."""
+        self._keys.resting_place()  # before anybody is asked
+        vault = self._existing()
+        try:
+            _vault.open_payload(vault, self._keys.prove(vault))
+        except CodemeshError as error:
+            raise error.at(self._file.path) from None
+        return self._keys.rest(vault, seconds)
+
+    def lock(self) -> bool:
+        """Drop what rests for this file and for every store that was seen in its place."""
+        ids = set(self._seen.read())
+        try:
+            vault = self._parse()
+        except DamagedError:
+            vault = None
+        if vault is not None:
+            ids.add(vault.id.hex())
+        dropped = [self._keys.drop(each) for each in sorted(ids)]  # all, not the first alone
+        return any(dropped)
+
+    def rekey(self, wish: Rekeying) -> Callable[[], None]:
+        """Seal everything again, one revision later, in the one step of every write."""
+        proven = self._existing()
+        try:
+            sealing = self._keys.make_anew(proven, wish)
+        except CodemeshError as error:
+            raise error.at(self._file.path) from None
+
+        def commit() -> None:
+            with self._lock():
+                vault = self._existing()
+                if _vault.wrap_id(vault) != _vault.wrap_id(proven):
+                    raise RefusedError(
+                        "the passphrase was changed by somebody else meanwhile",
+                        hint="Theirs holds. Run it again to change it once more.",
+                        where=self._file.path,
+                    )
+                records, _ = self._load()
+                self._seal(sealing, vault.revision + 1, records)
+                self._forget(vault)
+
+        return commit
+
+    def _existing(self) -> Vault:
+        vault = self._parse()
+        if vault is None:
+            raise UsageError(
+                "there is no store yet",
+                hint="The first login makes it: codemesh auth login",
+                where=self._file.path,
+            )
+        return vault
+
+    def _forget(self, vault: Vault) -> None:
+        """Let nothing remain of the keys of a state of the store that is gone."""
+        with suppress(BackendUnavailableError, BusyError, LockedError, StorageError):
+            self._keys.drop(vault.id.hex())
+        try:
+            self._keys.forget_that_of(vault)
+        except CodemeshError as error:
+            error.hint = "That is done. What is left in the keychain opens nothing any more."
+            raise
+
+    # -- damage ----------------------------------------------------------------------
 
     def salvage(self) -> Salvage:
         """The entries of a file that was reformatted or got something appended.
@@ -95,16 +189,17 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         A sealed document opens whole or not at all, so any other damage loses all.
         """
         from codemesh.backends import _salvage
+        from codemesh.backends.base import Salvage
 
         vault = _vault.parse(_salvage.sealed(self._file.read_damaged()))
         return Salvage(self._unseal(vault), [])
 
     def restart(self, records: Mapping[str, Record]) -> str:
         """Set the damaged file aside and write a new one, under a passphrase asked for anew."""
-        self._renew()
+        sealing = self._keys.make()
         with self._lock():
             aside = self._file.set_aside()
-            self._save(dict(records), None)
+            self._seal(sealing, 0, records)
         return aside
 
     def accept_revision(self) -> int | None:
@@ -133,22 +228,31 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         return records, vault
 
     def _save(self, records: dict[str, Record], rest: Vault | None) -> None:
-        sealing = self._sealing
-        if sealing is None or (rest is None and not self._unused):
-            # The store went away after it was opened; a new one is no older state of it.
-            sealing = self._renew()
-        revision = 0 if rest is None else rest.revision + 1
+        if rest is not None:
+            sealing = _vault.sealing_of(rest, self._open(rest))
+            self._seal(sealing, rest.revision + 1, records)
+        else:
+            # Where the store went away after it was opened, this one has keys of its own.
+            self._seal(self._new or self._keys.make(), 0, records)
+            self._new = None
+
+    def _seal(self, sealing: Sealing, revision: int, records: Mapping[str, Record]) -> None:
+        """Write the whole store; the lock is held."""
         try:
             raw = _vault.seal(sealing, revision, records)
         except RefusedError as error:
             raise error.at(self._file.path) from None
+        self._keys.secure(sealing)
         self._file.replace(raw)
-        self._unused = False
         self._remember(_vault.parse(raw))
 
     def _delete(self) -> None:
+        vault = self._parse()
         self._file.remove()
-        self._sealing = None  # of the store that is gone
+        if vault is not None:
+            # What rests or is kept for a store that is gone opens nothing any more.
+            with suppress(CodemeshError):
+                self._forget(vault)
 
     def _parse(self) -> Vault | None:
         raw = self._file.read()
@@ -159,42 +263,18 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         except CodemeshError as error:
             raise error.at(self._file.path) from None
 
-    def _opens(self, vault: Vault) -> bool:
-        """Whether the data key in memory is the one that this document wraps."""
-        return self._sealing is not None and self._sealing == _vault.sealing_of(
-            vault, self._sealing.data_key
-        )
-
-    def _unlock(self, vault: Vault) -> Sealing:
-        """The keys of the document, by the passphrase unless they are in memory."""
-        if self._sealing is not None and self._opens(vault):
-            self._unused = False
-            return self._sealing
-        wrong: CodemeshError = LockedError("the store is locked")
-        for passphrase in self.context.passphrases(new=False):
-            try:
-                data_key = _vault.unwrap(vault, derive_root(passphrase, vault.kdf))
-            except WrongPassphraseError as error:
-                wrong = error
-            else:
-                self._sealing = _vault.sealing_of(vault, data_key)
-                self._unused = False
-                return self._sealing
-        raise wrong.at(self._file.path)
-
-    def _unseal(self, vault: Vault) -> dict[str, Record]:
+    def _open(self, vault: Vault) -> bytes:
         try:
-            return _vault.open_payload(vault, self._unlock(vault).data_key)
+            return self._keys.open(vault)
         except CodemeshError as error:
             raise error.at(self._file.path) from None
 
-    def _renew(self) -> Sealing:
-        """Make the keys of a new store, under a passphrase asked for now."""
-        passphrase = next(self.context.passphrases(new=True))
-        cost = self.context.options.get("cost", "default")
-        self._sealing = _vault.new_sealing(passphrase, PROFILES[str(cost)])
-        self._unused = True
-        return self._sealing
+    def _unseal(self, vault: Vault) -> dict[str, Record]:
+        data_key = self._open(vault)
+        try:
+            return _vault.open_payload(vault, data_key)
+        except CodemeshError as error:
+            raise error.at(self._file.path) from None
 
     def _remember(self, vault: Vault) -> None:
         """Note the revision as seen, if that can be written; the lock is held.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from codemesh.checks import (
     Check,
     class_path,
-    duration,
     one_of,
     positive_duration,
     service_name,
@@ -58,10 +57,10 @@ class Entry(NamedTuple):
 _ENCRYPTED_OPTIONS: dict[str, Check] = {
     "path": text,
     "cost": one_of("default", "strong"),
-    "protect": one_of("passphrase"),
+    "protect": one_of("passphrase", "keychain"),
     "passphrase_command": text_list,
     "unlock_cache": one_of("kernel", "keychain", "none"),
-    "unlock_for": duration,
+    "unlock_for": positive_duration,
 }
 _KEYCHAIN_OPTIONS: dict[str, Check] = {
     "service": service_name,

@@ -13,7 +13,7 @@ import sys
 from codemesh.errors import CodemeshError
 
 INTERRUPTED = 130
-_PASSPHRASE = "CODEMESH_PASSPHRASE"  # noqa: S105  the name of the variable
+_PASSPHRASES = ("CODEMESH_PASSPHRASE", "CODEMESH_NEW_PASSPHRASE")
 _DEBUG = "CODEMESH_DEBUG"
 
 
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     environ = dict(os.environ)
-    os.environ.pop(_PASSPHRASE, None)  # so no child ever gets it
+    for variable in _PASSPHRASES:
+        os.environ.pop(variable, None)  # so no child ever gets it
     if arguments == ["--version"]:
         from codemesh import __version__
         from codemesh.cli import terminal

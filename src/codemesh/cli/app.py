@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codemesh import __version__
-from codemesh.cli import INTERRUPTED, auth, doctor, settings, stores, terminal
+from codemesh.cli import INTERRUPTED, auth, doctor, protection, settings, stores, terminal
 from codemesh.cli.options import PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import UsageError
@@ -29,6 +29,9 @@ app.add_typer(auth.app, name="auth")
 app.add_typer(stores.app, name="backend")
 app.add_typer(settings.app, name="config")
 app.command("migrate")(stores.migrate)
+app.command("unlock")(protection.unlock)
+app.command("lock")(protection.lock)
+app.command("passwd")(protection.passwd)
 app.command("doctor")(doctor.doctor)
 
 

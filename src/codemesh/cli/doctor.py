@@ -8,7 +8,7 @@ import typer
 
 from codemesh import config as configuration
 from codemesh import diagnosis
-from codemesh.choice import PassphraseSources
+from codemesh.choice import Unlocking
 from codemesh.cli import terminal
 from codemesh.cli.options import Json
 from codemesh.cli.session import session_of
@@ -32,11 +32,9 @@ def doctor(
     """Find what is wrong, and mend what can be mended."""
     session = session_of(ctx)
     home = configuration.find_home()
-    sources = PassphraseSources(fd=session.passphrase_fd, environ=session.environ)
-    if accept_rollback:
-        accepted = _accept_rollback(session)
-        if session.passphrase_fd is not None:
-            sources = accepted  # a descriptor is read once
+    # What was asked and derived to accept a rollback is not asked and derived again.
+    opened = _accept_rollback(session).opened if accept_rollback else None
+    sources = Unlocking(fd=session.passphrase_fd, environ=session.environ, opened=opened)
     findings = list(diagnosis.examine(home, sources))
     mended: list[Finding] = []
     for _ in range(_ROUNDS if fix else 0):
@@ -55,7 +53,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _accept_rollback(session: Session) -> PassphraseSources:
+def _accept_rollback(session: Session) -> Unlocking:
     store = session.store()
     revision = store.backend.accept_revision()
     where = terminal.short_path(store.status().where)
@@ -63,7 +61,7 @@ def _accept_rollback(session: Session) -> PassphraseSources:
         session.say(f"{where} has no revisions to accept.")
     else:
         session.say(f"Revision {revision} of {where} is now the newest that was seen here.")
-    return store.passphrases
+    return store.unlocking
 
 
 def _as_json(mended: list[Finding], findings: list[Finding]) -> dict[str, object]:

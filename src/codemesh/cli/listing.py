@@ -156,6 +156,15 @@ def _day(seconds: int) -> str:
     return moment(seconds).partition(" ")[0] if seconds < _YEAR_10000 else moment(seconds)
 
 
+def span(seconds: float) -> str:
+    """A length of time as people read it, in its two largest units."""
+    minutes = max(0, round(seconds / 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"))]
+    told = [part for part in parts if not part.startswith("0 ")][:2]
+    return " ".join(told) or "less than a minute"
+
+
 def moment(seconds: int) -> str:
     """A moment in UNIX seconds as people read it, in UTC."""
     if not 0 <= seconds < _YEAR_10000:

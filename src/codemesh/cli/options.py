@@ -15,3 +15,9 @@ PassphraseFd: TypeAlias = Annotated[
         min=0, max=2**31 - 1, metavar="N", help="Read the passphrase from this descriptor."
     ),
 ]
+NewPassphraseFd: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=2**31 - 1, metavar="N", help="Read the new passphrase from this descriptor."
+    ),
+]

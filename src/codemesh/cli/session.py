@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codemesh.choice import PassphraseSources, load_config
+from codemesh.choice import Unlocking, load_config
 from codemesh.cli import terminal
 from codemesh.store import Store
 
@@ -33,10 +33,8 @@ class Session:
 
     def store(self) -> Store:
         """The store that config.toml names; it asks at the terminal if it must."""
-        sources = PassphraseSources(
-            fd=self.passphrase_fd, environ=self.environ, prompt=terminal.ask_passphrase
-        )
-        store = Store(self.config(), sources)
+        unlocking = Unlocking(fd=self.passphrase_fd, environ=self.environ, prompt=_ask)
+        store = Store(self.config(), unlocking)
         if self.verbose:
             terminal.say(f"home {store.config.home}, backend {store.backend.name}")
         return store
@@ -55,6 +53,12 @@ class Session:
             self.say(
                 "To move it later: codemesh migrate NAME (for the names: codemesh backend list)"
             )
+
+
+def _ask(*, new: bool, attempt: int) -> str:
+    from codemesh.cli import passphrase  # most runs ask nothing
+
+    return passphrase.ask(new=new, attempt=attempt)
 
 
 def session_of(ctx: typer.Context) -> Session:

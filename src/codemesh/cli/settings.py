@@ -9,7 +9,7 @@ import typer
 
 from codemesh import config as configuration
 from codemesh.backends import registry
-from codemesh.choice import PassphraseSources, open_backend, store_paths
+from codemesh.choice import Unlocking, open_backend, store_paths
 from codemesh.cli import stores, terminal
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError
@@ -71,7 +71,7 @@ def _tell_what_stays(session: Session, before: Config, after: Config) -> None:
             continue
         try:
             old, new = (
-                open_backend(config, entry.name, PassphraseSources()).status()
+                open_backend(config, entry.name, Unlocking()).status()
                 for config in (before, after)
             )
         except CodemeshError:

@@ -12,7 +12,7 @@ from codemesh import config as configuration
 from codemesh import migration
 from codemesh.backends import registry
 from codemesh.choice import backends, existing, open_backend, store_paths
-from codemesh.cli import terminal
+from codemesh.cli import listing, terminal
 from codemesh.cli.options import Json, PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import CodemeshError, ConfigError
@@ -79,18 +79,23 @@ def _describe(store: Store, entry: registry.Entry) -> dict[str, object]:
         "exists": None,
         "locked": None,
         "entries": None,
+        "unlocked_until": None,
     }
     try:
-        status = open_backend(store.config, entry.name, store.passphrases).status()
+        status = open_backend(store.config, entry.name, store.unlocking).status()
     except CodemeshError as error:
         return {**described, "available": False, "state": str(error)}
     if not status.exists:
         state = f"not there yet: {terminal.short_path(status.where)}"
     elif status.locked:
         state = f"locked: {terminal.short_path(status.where)}"
+    elif status.entries is None:
+        state = f"open: {terminal.short_path(status.where)}"
     else:
         entries = "1 credential" if status.entries == 1 else f"{status.entries} credentials"
         state = f"{entries}: {terminal.short_path(status.where)}"
+    if status.unlocked_until is not None:
+        state += f", unlocked until {listing.moment(status.unlocked_until)}"
     return {**described, **status._asdict(), "state": state}
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from codemesh.errors import CodemeshError, LockedError, StorageError, UsageError
+from codemesh.errors import CodemeshError, StorageError, UsageError
 
 TYPE_CHECKING = False  # typing's own would load it, for annotations alone
 if TYPE_CHECKING:
@@ -182,23 +182,10 @@ def read_secret(what: str) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def ask_passphrase(*, new: bool, attempt: int) -> str:
-    """The prompt that opens a sealed store; a new passphrase is asked for twice.
-
-    Raises LockedError if there is no terminal, or the input ends.
-    """
-    if not can_ask():
-        raise LockedError("the store needs its passphrase, and there is no terminal to ask at")
-    if not new:
-        question = "Passphrase:" if attempt == 1 else "Wrong passphrase. Try again:"
-        return ask_secret(question, missing="the passphrase is missing", ended=LockedError)
-    say("The encrypted store is new. Without its passphrase nobody can open it, you included.")
-    first = ask_secret("New passphrase:", missing="the passphrase is missing", ended=LockedError)
-    if first != ask_secret(
-        "The same again:", missing="the passphrase is missing", ended=LockedError
-    ):
-        raise UsageError("the two passphrases are not the same", hint="Nothing was changed.")
-    return first
+def reveal_once(text: str) -> None:
+    """Write one line to the terminal alone, whatever stdout and stderr are."""
+    with _terminal("w") as screen:
+        screen.write(clean(text) + "\n")
 
 
 def _terminal(mode: Literal["r", "w"]) -> TextIO:

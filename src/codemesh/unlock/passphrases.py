@@ -2,7 +2,8 @@
 
 The sources, in order: a file descriptor, CODEMESH_PASSPHRASE, CODEMESH_PASSPHRASE_FILE,
 the `passphrase_command` of config.toml, and a prompt that is handed in. The first one
-that is there is used; if it turns out wrong, no other one is tried.
+that is there is used; if it turns out wrong, no other one is tried. Before all of them
+comes a key that rests, which is not looked for here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 VARIABLE = "CODEMESH_PASSPHRASE"
+NEW_VARIABLE = "CODEMESH_NEW_PASSPHRASE"
 FILE_VARIABLE = "CODEMESH_PASSPHRASE_FILE"
 ATTEMPTS = 3
 COMMAND_TIMEOUT = 120.0
@@ -63,18 +65,26 @@ class Passphrases:
         """Candidates, best first: one from the first source there is, or up to three prompts.
 
         Raises LockedError if there is no source, UsageError for a passphrase that is
-        empty, longer than 1,024 bytes, not UTF-8 or holds NUL, and UnsafeFileError if
-        others may read the passphrase file.
+        empty, longer than 1,024 bytes, not UTF-8 or holds NUL, or a new one that would be
+        guessed, and UnsafeFileError if others may read the passphrase file.
         """
         if self._given is None:
             self._given = self._from_sources()
         if self._given is not None:
+            if new:
+                refuse_weak(self._given, self._environ)
             yield self._given
         elif self._prompt is None:
-            raise LockedError("the store needs its passphrase")
+            raise self._missing()
         else:
             for attempt in range(1, 2 if new else ATTEMPTS + 1):
-                yield check(self._prompt(new=new, attempt=attempt), "the passphrase")
+                passphrase = check(self._prompt(new=new, attempt=attempt), "the passphrase")
+                if new:
+                    refuse_weak(passphrase, self._environ)
+                yield passphrase
+
+    def _missing(self) -> LockedError:
+        return LockedError("the store needs its passphrase")
 
     def _from_sources(self) -> str | None:
         if self._fd is not None:
@@ -89,6 +99,40 @@ class Passphrases:
         if self._command is not None:
             return _decode(_run(self._command, self._environ), "what passphrase_command printed")
         return None
+
+
+class NewPassphrases(Passphrases):
+    """The one candidate for the passphrase that `passwd` changes to.
+
+    It comes from a descriptor of its own, CODEMESH_NEW_PASSPHRASE or a prompt, so that
+    the old one and the new one can both come without a terminal.
+    """
+
+    def _missing(self) -> LockedError:
+        return LockedError(
+            "the new passphrase is missing",
+            hint="Run it in a terminal, or use --new-passphrase-fd N or CODEMESH_NEW_PASSPHRASE.",
+        )
+
+    def _from_sources(self) -> str | None:
+        if self._fd is not None:
+            what = f"the new passphrase of descriptor {self._fd}"
+            return _decode(_read_fd(self._fd), what)
+        if NEW_VARIABLE in self._environ:
+            return check(self._environ[NEW_VARIABLE], NEW_VARIABLE)
+        return None
+
+
+def refuse_weak(passphrase: str, environ: Mapping[str, str]) -> None:
+    """Raise UsageError with the reason if a new passphrase would be guessed."""
+    import platform
+
+    from codemesh.providers import table
+    from codemesh.unlock import strength
+
+    own = [environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")]
+    providers = [provider.id for provider in table.TABLE]
+    strength.refuse_weak(passphrase, known=[*own, platform.node(), *providers])
 
 
 def check(passphrase: str, what: str) -> str:
@@ -150,7 +194,11 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> bytes:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env={name: value for name, value in environ.items() if name != VARIABLE},
+            env={
+                name: value
+                for name, value in environ.items()
+                if name not in {VARIABLE, NEW_VARIABLE}
+            },
         )
     except (OSError, ValueError) as error:  # a ValueError for NUL in a word
         reason = getattr(error, "strerror", None) or "a word holds a NUL character"
