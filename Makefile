@@ -34,7 +34,8 @@ types: $(VENV)/.dev  ## Check the types: all as Linux sees them, the package as 
 	$(MYPY)/linux --platform linux
 	$(MYPY)/win32 --platform win32 src
 
-bench: $(VENV)/.dev  ## Measure what reading one credential costs
+bench: $(VENV)/.dev  ## Measure what reading one credential costs, and what others take
+	@$(BIN)/python -m pip install --quiet --group bench
 	@sh scripts/with-keyring $(BIN)/python benchmarks/read_one.py
 
 build: $(VENV)/.dev  ## Build the source archive and the wheel into dist

@@ -33,6 +33,7 @@ def test_every_backend_that_lasts_is_measured() -> None:
     assert figures["codemesh auth token (plaintext)"]["aim"] == 3.0
     assert figures["codemesh auth token (keychain)"]["aim"] == 4.5
     assert figures["codemesh auth token (encrypted)"]["aim_over"] == "Argon2id alone"
+    assert figures["codemesh auth token (encrypted, unlocked)"]["aim"] == 4.5
     for entry in registry.lasting():
         assert f"codemesh auth token ({entry.name})" in figures
     for figure in figures.values():

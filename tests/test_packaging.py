@@ -76,8 +76,11 @@ def test_metadata_is_complete(metadata: Message) -> None:
     assert metadata["Name"] == "codemesh"
     assert metadata["Version"] == codemesh.__version__
     assert metadata["Requires-Python"] == ">=3.11"
-    assert metadata["License-Expression"] == "MIT"
-    assert metadata["License-File"] == "LICENSE"
+    assert metadata["License-Expression"] == "MIT AND CC-BY-3.0-US"
+    assert metadata.get_all("License-File") == [
+        "LICENSE",
+        "src/codemesh/unlock/eff_large_wordlist.LICENSE.txt",
+    ]
     assert metadata["Description-Content-Type"] == "text/markdown"
     for field in ("Summary", "Author", "Keywords"):
         assert metadata[field], field
