@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,17 @@ def without_end(name: str) -> list[str]:
     """The keys under a name that this user may see, and that no time ends."""
     lines = Path("/proc/keys").read_text(encoding="ascii").splitlines()
     return [line for line in lines if f"codemesh:{name}:" in line and " perm " in line]
+
+
+def strace() -> str:
+    """The command that traces; see `refusing`."""
+    if shutil.which("strace") is None:
+        if os.environ.get("CI"):
+            pytest.fail("strace is missing, and CI may not skip these tests")
+        pytest.skip("strace is missing")
+    return "strace -f -qq -o /dev/null -e trace=add_key,keyctl"
+
+
+def refusing(call: str, code: str) -> str:
+    """A command that runs another one, in which a system call fails."""
+    return f"{strace()} -e inject={call}:error={code}"

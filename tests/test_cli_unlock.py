@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from commandline import CTRL_C, PASSPHRASE, CommandLine, assert_refused
-from kernelkeys import needs_kernel_keyring
-from test_kernel_keyring import refusing
+from kernelkeys import needs_kernel_keyring, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import pytest
 
 from codemesh.errors import BackendUnavailableError, StorageError
 from files_support import as_root
-from kernelkeys import in_child, needs_kernel_keyring, without_end
+from kernelkeys import in_child, needs_kernel_keyring, refusing, strace, without_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,17 +234,3 @@ def test_errors_are_ours(keyring: KernelKeyring, name: str) -> None:
         keyring.keep(name, b"secret" * 10_000, 60)
 
     assert "secretsecret" not in str(caught.value)
-
-
-def strace() -> str:
-    """The command that traces; see `refusing`."""
-    if shutil.which("strace") is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is missing, and CI may not skip these tests")
-        pytest.skip("strace is missing")
-    return "strace -f -qq -o /dev/null -e trace=add_key,keyctl"
-
-
-def refusing(call: str, code: str) -> str:
-    """A command that runs another one, in which a system call fails."""
-    return f"{strace()} -e inject={call}:error={code}"

@@ -121,3 +121,12 @@ def test_kdf_bombs_take_no_memory() -> None:
     refused, grown = map(int, result.stdout.split())
     assert refused == len(BOMBS)
     assert grown < 50 * 1024
+
+
+@pytest.mark.parametrize(
+    "fields", [{"name": 0}, {"name": None}, {"name": []}, {"name": "scrypt", "v": "19"}]
+)
+def test_a_wrong_type_comes_before_a_wrong_algorithm(fields: dict[str, object]) -> None:
+    """What has not the types of the format is no vault, whatever else it says."""
+    with pytest.raises(NotAVaultError):
+        _vault.parse(with_kdf(**fields))

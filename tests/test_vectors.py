@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,8 @@ from codemesh.errors import (
     WrapDamagedError,
     WrongPassphraseError,
 )
-from vaults import open_all
+from vaults import VECTOR_FOLDER, VECTORS, open_all, read_vector
 
-FOLDER = Path(__file__).parent / "vectors" / "v1"
-VECTORS = sorted(path.name for path in FOLDER.iterdir() if path.name != "README.md")
 FAILURES: dict[type[CodemeshError], str] = {
     NotAVaultError: "not-a-vault",
     NewerVersionError: "newer-version",
@@ -31,17 +28,10 @@ FAILURES: dict[type[CodemeshError], str] = {
 }
 
 
-def read(name: str) -> tuple[dict[str, str], bytes]:
-    """The header lines of a vector and the file in it."""
-    header, _, raw = (FOLDER / name).read_bytes().partition(b"\n\n")
-    lines = (line.partition(": ") for line in header.decode("utf-8").split("\n"))
-    return {key: value for key, _, value in lines}, raw
-
-
 @pytest.mark.parametrize("name", VECTORS)
 def test_vector(name: str) -> None:
     """A vector opens to the plaintext that it names, or fails in the way that it names."""
-    header, raw = read(name)
+    header, raw = read_vector(name)
     try:
         plain = _strictjson.canonical({"entries": open_all(raw, header["passphrase"])})
     except CodemeshError as error:
@@ -55,9 +45,9 @@ def test_vector(name: str) -> None:
 
 def test_vectors_are_all_there() -> None:
     """Every class is covered, and no checkout has changed the line ends of a vector."""
-    headers = [read(name)[0] for name in VECTORS]
+    headers = [read_vector(name)[0] for name in VECTORS]
 
     assert {header["expect"] for header in headers} == {"success", *FAILURES.values()}
     assert len(VECTORS) == 188
-    assert b"\r\n" in (FOLDER / "success_crlf").read_bytes()
-    assert b"\r" not in (FOLDER / "success_floor").read_bytes()
+    assert b"\r\n" in (VECTOR_FOLDER / "success_crlf").read_bytes()
+    assert b"\r" not in (VECTOR_FOLDER / "success_floor").read_bytes()

@@ -122,9 +122,12 @@ def _vault(document: object) -> Vault:
         _binary(commit, "payload.commit", 32),
         _binary(data, "payload.data"),
     )
+    kdf_version = _integer(v, "kdf.v")
+    if not isinstance(name, str):
+        raise NotAVaultError("kdf.name is no text")
     if not 0 <= vault.revision <= MAX_REVISION:
         raise NotAVaultError(f"revision is outside 0 to {MAX_REVISION}")
-    if name != KDF_NAME or _integer(v, "kdf.v") != KDF_VERSION:
+    if name != KDF_NAME or kdf_version != KDF_VERSION:
         raise UnsafeKdfError(f"the key derivation is not {KDF_NAME} of version {KDF_VERSION}")
     check_bounds(vault.kdf)
     return vault
