@@ -189,6 +189,32 @@ def test_one_line_end_is_stripped(cli: CommandLine, end: str, status: int) -> No
     assert cli.run(*TOKEN, environ=environ).status == status
 
 
+# What Python runs at its start: it writes down every key derivation.
+COUNTING = """
+import argon2.low_level as argon2
+real = argon2.hash_secret_raw
+def counted(*arguments):
+    with open("derived", "a") as file:
+        file.write("x")
+    return real(*arguments)
+argon2.hash_secret_raw = counted
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_one_derivation_a_process(cli: CommandLine, command: tuple[str, ...]) -> None:
+    """No command derives the key of a store twice; only `passwd` has two to derive."""
+    if command[0] == "unlock":
+        needs_kernel_keyring()
+    cli.write(cli.home / "at-start" / "sitecustomize.py", COUNTING)
+    environ = {**NEW, "PYTHONPATH": str(cli.home / "at-start")}
+
+    outcome = cli.run(*command, stdin="sk-2\n", passphrase=PASSPHRASE, environ=environ)
+
+    assert outcome.status == 0, outcome.stderr
+    assert (cli.home / "derived").read_text() == ("xx" if command == ("passwd",) else "x")
+
+
 def test_no_child_gets_a_passphrase(cli: CommandLine) -> None:
     """Both variables are gone from the environment of what codemesh starts."""
     script = cli.write(cli.home / "asked", ASKED)

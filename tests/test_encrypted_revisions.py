@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from codemesh.backends._files import StoreFile
 from codemesh.backends.base import Context, same
 from codemesh.backends.encrypted import EncryptedBackend
 from codemesh.errors import CodemeshError, ForkError, RollbackError, StorageError
@@ -17,6 +18,8 @@ from support import CANARY, api_key, passphrases
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from codemesh.files.lock import FileLock
 
 pytestmark = pytest.mark.usefixtures("cheap")
 
@@ -118,6 +121,23 @@ def test_unwritable_state_folder(vault: Path, monkeypatch: pytest.MonkeyPatch) -
     store(vault.parent).put("google", api_key("two"))
 
     assert store(vault.parent).names() == ["google", "openai"]
+
+
+def test_an_old_copy_where_no_lock_can_be_taken(
+    vault: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can write, an older store is refused as that, not for the lock."""
+    old = vault.read_bytes()
+    store(vault.parent).put("google", api_key("two"))
+    vault.write_bytes(old)
+
+    def lock(*_: object, **__: object) -> FileLock:
+        raise StorageError("read-only file system")
+
+    monkeypatch.setattr(StoreFile, "lock", lock)
+
+    with pytest.raises(RollbackError):
+        store(vault.parent).records()
 
 
 def test_state_folder_is_needed_to_write_alone(vault: Path) -> None:

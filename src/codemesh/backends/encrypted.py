@@ -7,7 +7,7 @@ Where its keys come from is `_keys.py`.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from codemesh.backends import _vault
@@ -24,6 +24,7 @@ from codemesh.errors import (
     LockedError,
     RefusedError,
     StorageError,
+    UnsafeFileError,
     UsageError,
 )
 
@@ -81,12 +82,20 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         records = self._unseal(vault)
         try:
             newer = self._seen.check(seen, vault)
-        except RefusedError:
-            with self._lock():  # a writer may have come in between
-                return self._load()[0]
+        except RefusedError as refused:
+            return self._look_again(refused)
         if newer:
             self._remember_if_free(vault)
         return records
+
+    def _look_again(self, refused: RefusedError) -> dict[str, Record]:
+        """The records, if a writer had come in between; otherwise what refused them."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock())
+            except (StorageError, UnsafeFileError):
+                raise refused.at(self._file.path) from None  # where nobody can write, nobody did
+            return self._load()[0]
 
     def leftovers(self) -> list[str]:
         """The new files of killed writers, and passphrases that open no state of the store."""

@@ -14,6 +14,8 @@ import sys
 
 from codemesh.errors import BackendUnavailableError, StorageError
 
+assert sys.platform == "linux"  # noqa: S101  the form that type checkers understand
+
 _TYPE = b"user"
 _PREFIX = "codemesh:"
 _LONGEST = 32_767  # bytes of a key of type `user`
