@@ -11,6 +11,7 @@ import pytest
 
 import codemesh
 from codemesh import ApiKey
+from kernelkeys import needs_kernel_keyring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +21,15 @@ KEY = "sk-made-up"
 
 # Runs codemesh as its commands do, and tells on stderr what that has imported.
 CHILD = """
-import sys
+import os, sys
 before = set(sys.modules)
 from codemesh.__main__ import run
-try:
-    run()
-finally:
+def end(status):
     sys.stderr.write(" ".join(sorted(set(sys.modules) - before)))
+    sys.stderr.flush()
+    leave(status)
+leave, os._exit = os._exit, end
+run()
 """
 
 OWN_FOR_PLAINTEXT = {
@@ -67,16 +70,33 @@ STANDARD_FOR_PLAINTEXT = {
     *("__future__", "collections", "contextlib", "copyreg", "datetime", "enum", "errno", "fcntl"),
     *("functools", "importlib", "itertools", "json", "keyword", "math", "operator", "re"),
     *("reprlib", "resource", "string", "time", "tomllib", "types", "typing", "warnings"),
+    "gc",
     *("ctypes", "msvcrt", "struct"),  # Windows
 }
 OWN_FOR_KEYCHAIN = {
     "codemesh.backends._dbus",
     "codemesh.backends._items",
+    "codemesh.backends._keychains",
     "codemesh.backends._secretprotocol",
     "codemesh.backends._secretservice",
     "codemesh.backends.keychain",
 }
-STANDARD_FOR_KEYCHAIN = {"array", "binascii", "jeepney", "select", "selectors", "socket", "struct"}
+STANDARD_FOR_KEYCHAIN = {
+    *("array", "binascii", "jeepney", "select", "selectors", "socket", "struct", "zlib"),
+}
+OWN_FOR_UNLOCKED = {
+    "codemesh.backends._kdf",
+    "codemesh.backends._keys",
+    "codemesh.backends._revisions",
+    "codemesh.backends._vault",
+    "codemesh.backends._vaultjson",
+    "codemesh.backends.encrypted",
+    "codemesh.unlock",
+    "codemesh.unlock.kernel",
+    "codemesh.unlock.resting",
+}
+# cryptography itself imports these.
+STANDARD_FOR_UNLOCKED = {"abc", "binascii", "cryptography", "ctypes", "struct"}
 SLOW = {
     *("asyncio", "dataclasses", "http", "inspect", "logging", "pathlib", "subprocess"),
     *("threading", "urllib"),
@@ -123,7 +143,9 @@ def run(folder: Path, *arguments: str, fd: int | None = None) -> Run:
         text=True,
         pass_fds=() if fd is None else (fd,),
     )
-    return Run(done.stdout, set(done.stderr.split()))
+    loaded = set(done.stderr.split())
+    assert "codemesh.store" in loaded  # otherwise nothing was counted
+    return Run(done.stdout, loaded)
 
 
 def test_a_read_of_the_plaintext_store_imports_little(tmp_path: Path) -> None:
@@ -149,6 +171,23 @@ def test_a_read_of_the_keychain_imports_little(tmp_path: Path) -> None:
     assert done.own - OWN_FOR_PLAINTEXT - OWN_FOR_KEYCHAIN == set()
     assert done.others - STANDARD_FOR_PLAINTEXT - STANDARD_FOR_KEYCHAIN == set()
     assert done.others & SLOW == set()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_read_of_an_unlocked_store_imports_little(tmp_path: Path) -> None:
+    """Where the key rests nothing is loaded that derives one, asks for it, or draws."""
+    needs_kernel_keyring()
+    folder = home(tmp_path / "home", "encrypted")
+    store = codemesh.open_store(str(folder), environ={"CODEMESH_PASSPHRASE": PASSPHRASE})
+    store.backend.unlock(60.0)
+
+    done = run(folder, "auth", "token", "openai")
+    store.backend.lock()
+
+    assert done.stdout == f"{KEY}\n"
+    assert done.own - OWN_FOR_PLAINTEXT - OWN_FOR_UNLOCKED == set()
+    assert done.others - STANDARD_FOR_PLAINTEXT - STANDARD_FOR_UNLOCKED == set()
+    assert done.others & SLOW == {"cryptography"}
 
 
 def test_the_lists_do_not_contradict_each_other() -> None:
