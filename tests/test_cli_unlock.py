@@ -183,6 +183,39 @@ def test_a_time_that_is_none(cli: CommandLine, duration: str) -> None:
     assert token(cli) == (LOCKED, "")
 
 
+@pytest.mark.parametrize("cache", ["none", "keychain"])
+def test_what_rests_where_it_may_not_any_more_is_locked_too(
+    unlocked: CommandLine, cache: str
+) -> None:
+    """`lock` finds a key that rests in the kernel's keyring from an earlier configuration."""
+    kernel = unlocked.config.read_text()
+    unlocked.write(unlocked.config, f'{kernel}[backends.encrypted]\nunlock_cache = "{cache}"\n')
+
+    unlocked.run("lock")
+    unlocked.write(unlocked.config, kernel)
+
+    assert token(unlocked) == (LOCKED, "")
+
+
+def test_an_older_copy_is_not_unlocked(cli: CommandLine) -> None:
+    """A store that every use would refuse is refused by `unlock`, and no key rests."""
+    old = cli.vault.read_bytes()
+    cli.good("auth", "login", "google", "--with-key", stdin="sk-2\n")
+    cli.write(cli.vault, old)
+
+    refused = cli.run("unlock", passphrase=PASSPHRASE)
+
+    assert_refused(refused, 7, "older than revision 1")
+    assert "was not unlocked" in cli.run("lock").stderr
+
+
+def test_nobody_is_sent_in_a_circle(cli: CommandLine) -> None:
+    """Where a resting key is no help, the advice does not name `unlock`."""
+    for command in ("unlock", "passwd"):
+        assert "codemesh unlock" not in cli.run(command).stderr
+    assert "codemesh unlock" in cli.run(*TOKEN).stderr
+
+
 # -- a system that refuses ---------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 import codemesh
+from codemesh.checks import UNLOCKED_SERVICE
 from codemesh.errors import LockedError
 from codemesh.unlock import resting
 from homes import backend, write_config
@@ -112,7 +113,7 @@ def test_what_is_no_key(unlocked: Path, place: Place, text: str) -> None:
     """An item of ours that is no key opens nothing, and is deleted when seen."""
     store = codemesh.open_store(str(unlocked), environ={})
     assert store.backend.context.keychain is not None
-    items = store.backend.context.keychain(resting.UNLOCKED_UNDER)
+    items = store.backend.context.keychain(UNLOCKED_SERVICE)
     (name,) = items.names()
     items.write(name, text)
 

@@ -18,6 +18,12 @@ NEVER_A_KEYCHAIN = {
 }
 """Classes of the keyring library that lose what they are given, and why."""
 
+VAULT_SERVICE = "codemesh-vault"
+"""The prefix of the generated passphrases of encrypted stores in the OS keychain."""
+
+UNLOCKED_SERVICE = "codemesh-unlocked"
+"""The prefix of the keys of unlocked stores in the OS keychain."""
+
 _LONGEST_SERVICE = 64  # characters; Windows limits what it becomes a part of
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -55,6 +61,8 @@ def positive_duration(value: object) -> object:
 
 def service_name(value: object) -> object:
     """The prefix of the items in a keychain: one word, without what separates its parts."""
+    if value in {VAULT_SERVICE, UNLOCKED_SERVICE}:
+        raise ValueError("may not be one that codemesh keeps something else under")
     if isinstance(value, str) and 0 < len(value) <= _LONGEST_SERVICE:
         fine = value.isascii() and value.isprintable() and not set(value) & set(" @%/\\*")
         if fine and value == value.lower():

@@ -87,10 +87,13 @@ def backends(config: Config) -> list[registry.Entry]:
     return known
 
 
-def open_backend(config: Config, name: str, unlocking: Unlocking) -> Backend:
-    """Open one backend with its options from config.toml; nothing is read yet."""
+def open_backend(config: Config, name: str, unlocking: Unlocking, **instead: object) -> Backend:
+    """Open one backend with its options from config.toml; nothing is read yet.
+
+    `instead` are options that count in the place of those.
+    """
     entry = _entry(config, name)
-    options = config.backend_options(name, entry.options)
+    options = config.backend_options(name, entry.options) | instead
 
     def keychain(service: str) -> KeychainItems:
         from codemesh.backends._keychains import OwnItems  # only for stores that need it

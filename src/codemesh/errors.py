@@ -122,10 +122,13 @@ class LockedError(CodemeshError):
     """The store is locked, and no source gave its passphrase."""
 
     exit_code = 4
-    default_hint = (
-        "Run it in a terminal, unlock the store first (codemesh unlock), or use "
-        "--passphrase-fd N, CODEMESH_PASSPHRASE, CODEMESH_PASSPHRASE_FILE or passphrase_command."
+    sources_hint: ClassVar[str] = (
+        "Run it in a terminal, or use --passphrase-fd N, CODEMESH_PASSPHRASE, "
+        "CODEMESH_PASSPHRASE_FILE or passphrase_command."
     )
+    """What to do where nothing but the passphrase helps."""
+
+    default_hint = f"Unlock it for a while: codemesh unlock. {sources_hint}"
 
 
 class DeniedError(LockedError):

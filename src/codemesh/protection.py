@@ -7,37 +7,76 @@ the old passphrase or the new one opens.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from codemesh import config as configuration
 from codemesh.backends import registry
 from codemesh.backends.base import Rekeying
 from codemesh.checks import positive_duration
-from codemesh.errors import CodemeshError, NotDurableError, UsageError
+from codemesh.choice import open_backend
+from codemesh.errors import CodemeshError, LockedError, NotDurableError, UsageError
+from codemesh.unlock.resting import PLACES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from codemesh.backends.base import PassphraseSource
     from codemesh.store import Store
 
 UNLOCK_FOR = 8 * 3600.0
 """How long a store stays unlocked where nothing else is said, in seconds."""
 
-LONGEST = 366 * 86_400.0
-"""The longest that one may stay so, in seconds."""
+_SHORTEST, _LONGEST = 1.0, 366 * 86_400.0  # seconds
 
 
 def unlock(store: Store, seconds: float | None = None) -> int:
     """Take the passphrase, and let the key rest; by default as long as config.toml says.
 
     Returns when that ends, in UNIX seconds. Raises what `Backend.unlock` raises, and
-    UsageError for a time that is too long.
+    UsageError for less than a second or more than 366 days.
     """
     if seconds is None:
         named = _options(store).get("unlock_for")
         seconds = named if isinstance(named, float) else UNLOCK_FOR
-    if seconds > LONGEST:
-        raise UsageError(f"a store stays unlocked for {LONGEST / 86_400:g} days at most")
-    return store.backend.unlock(seconds)
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise UsageError("a store stays unlocked for a second at least, and 366 days at most")
+    with _passphrase_alone():
+        return store.backend.unlock(seconds)
+
+
+def lock(store: Store) -> bool:
+    """Let no key of the store rest any more; returns whether one did.
+
+    That is where config.toml lets one rest now, and where it may have before.
+    """
+    try:
+        dropped = store.backend.lock()
+    except CodemeshError:
+        _lock_elsewhere(store)
+        raise
+    return _lock_elsewhere(store) or dropped
+
+
+def _lock_elsewhere(store: Store) -> bool:
+    dropped = False
+    for cache in PLACES:
+        other = open_backend(store.config, store.backend.name, store.unlocking, unlock_cache=cache)
+        with suppress(CodemeshError):  # a place that config.toml does not name may not be there
+            if other.status().unlocked_until is not None:
+                dropped = other.lock() or dropped
+    return dropped
+
+
+@contextmanager
+def _passphrase_alone() -> Iterator[None]:
+    """Where a key that rests is no help, the advice does not name one."""
+    try:
+        yield
+    except LockedError as error:
+        if error.hint == LockedError.default_hint:
+            error.hint = LockedError.sources_hint
+        raise
 
 
 def seconds_of(text: str) -> float:
@@ -45,8 +84,18 @@ def seconds_of(text: str) -> float:
     try:
         seconds = positive_duration(text)
     except ValueError as error:
-        raise UsageError(f"the time {error}") from None
+        raise UsageError(f"--for {error}") from None
     return seconds if isinstance(seconds, float) else UNLOCK_FOR
+
+
+class Changed(NamedTuple):
+    """What a change of passphrase has led to."""
+
+    protect: str
+    """`passphrase`, or `keychain`."""
+
+    note: str
+    """What its owner should know; possibly empty."""
 
 
 def change_passphrase(
@@ -56,8 +105,8 @@ def change_passphrase(
     protect: str | None = None,
     cost: str | None = None,
     keep_data_key: bool = False,
-) -> str:
-    """Seal the store under a new passphrase; returns what protects it now.
+) -> Changed:
+    """Seal the store under a new passphrase.
 
     `protect` moves it between `passphrase` and `keychain`; by default that stays. Where it
     moves to the keychain, config.toml says so first, because a store that has nothing there
@@ -67,11 +116,12 @@ def change_passphrase(
     """
     before = str(_options(store).get("protect", "passphrase"))
     after = protect or before
-    commit = store.backend.rekey(Rekeying(passphrases, after, cost, keep_data_key))
+    with _passphrase_alone():
+        commit = store.backend.rekey(Rekeying(passphrases, after, cost, keep_data_key))
     if after == "keychain" != before:
         _set_protection(store, after)
     try:
-        commit()
+        note = commit()
     except NotDurableError:
         raise  # it is changed, and config.toml fits it
     except CodemeshError:
@@ -81,7 +131,7 @@ def change_passphrase(
     if before == "keychain" != after:
         _set_protection(store, after)
     store.reload()
-    return after
+    return Changed(after, note)
 
 
 def _options(store: Store) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codemesh.backends import _vault
 from codemesh.backends._kdf import PROFILES, Cost, Kdf, derive_root, raised
+from codemesh.checks import VAULT_SERVICE
 from codemesh.errors import (
     BackendUnavailableError,
     BusyError,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
         Rekeying,
         RestingPlace,
     )
-
-KEPT_UNDER = "codemesh-vault"
-"""The prefix of the generated passphrases in the OS keychain."""
 
 _RESTING_INFO = b"codemesh/resting-key/1"
 
@@ -81,7 +79,7 @@ class StoreKeys:
             return True
         if self._protection() != "keychain":
             return False
-        with suppress(LockedError):
+        with suppress(CodemeshError):
             return self._kept().read(_kept_name(vault), ask=False) is not None
         return False
 
@@ -114,17 +112,25 @@ class StoreKeys:
 
         A store on its way from one protection to the other may have either.
         """
-        if self._protection() == "keychain":
+        if self._protection() != "keychain":
+            yield from self._context.passphrases(new=False)
+            return
+        try:
             kept = self._kept().read(_kept_name(vault))
-            if kept is not None:
-                yield kept
-                return
+        except BackendUnavailableError as error:
+            error.hint = "The passphrase of the store is there: run this where it can be reached."
+            raise
+        if kept is not None:
+            yield kept
+            return
         try:
             yield from self._context.passphrases(new=False)
-        except LockedError as error:
-            if self._protection() == "keychain":
-                error.message = f"the keychain has no passphrase for it, and {error.message}"
-            raise
+        except LockedError:
+            raise LockedError(
+                "the keychain has no passphrase for it",
+                hint="One copied before a change of passphrase has none any more. If it has one "
+                "of its own still, give that: --passphrase-fd N or CODEMESH_PASSPHRASE.",
+            ) from None
 
     # -- new keys --------------------------------------------------------------------
 
@@ -189,7 +195,10 @@ class StoreKeys:
         if self._protection() != "keychain":
             return []
         own, current = f"{vault.id.hex()}.", _kept_name(vault)
-        return [name for name in self._kept().names() if name.startswith(own) and name != current]
+        with suppress(LockedError, BackendUnavailableError, BusyError):
+            names = self._kept().names()
+            return [name for name in names if name.startswith(own) and name != current]
+        return []  # that the keychain does not answer is told by whoever needs it
 
     def forget(self, *names: str) -> None:
         """Remove generated passphrases from the keychain. Those that are not there are fine."""
@@ -207,7 +216,7 @@ class StoreKeys:
     def _kept(self) -> KeychainItems:
         if self._context.keychain is None:
             raise BackendUnavailableError("the keychain cannot be reached from here")
-        return self._context.keychain(KEPT_UNDER)
+        return self._context.keychain(VAULT_SERVICE)
 
     # -- a key that rests ------------------------------------------------------------
 

@@ -302,11 +302,12 @@ class Backend(ABC):
         """Let no key of this store rest any more. Returns whether one did."""
         raise self._without_passphrase()
 
-    def rekey(self, wish: Rekeying) -> Callable[[], None]:  # noqa: ARG002  a default answer
+    def rekey(self, wish: Rekeying) -> Callable[[], str]:  # noqa: ARG002  a default answer
         """Take the old passphrase and the new one, and derive the new keys.
 
         Nothing changes until what is returned is called: that seals everything again under
-        the new passphrase, in one step, and no key rests any more. A key that rests proves
+        the new passphrase, in one step, and no key rests any more; it returns what its owner
+        should know of it, or nothing. A key that rests proves
         nothing here. Raises what `unlock` raises; what is returned raises RefusedError if
         somebody else has changed the passphrase meanwhile.
         """

@@ -130,9 +130,10 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         self._keys.resting_place()  # before anybody is asked
         vault = self._existing()
         try:
-            _vault.open_payload(vault, self._keys.prove(vault))
+            self._keys.prove(vault)
         except CodemeshError as error:
             raise error.at(self._file.path) from None
+        self.records()  # a damaged store, or an older one, is told now rather than at every use
         return self._keys.rest(vault, seconds)
 
     def lock(self) -> bool:
@@ -147,7 +148,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         dropped = [self._keys.drop(each) for each in sorted(ids)]  # all, not the first alone
         return any(dropped)
 
-    def rekey(self, wish: Rekeying) -> Callable[[], None]:
+    def rekey(self, wish: Rekeying) -> Callable[[], str]:
         """Seal everything again, one revision later, in the one step of every write."""
         proven = self._existing()
         try:
@@ -155,7 +156,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         except CodemeshError as error:
             raise error.at(self._file.path) from None
 
-        def commit() -> None:
+        def commit() -> str:
             with self._lock():
                 vault = self._existing()
                 if _vault.wrap_id(vault) != _vault.wrap_id(proven):
@@ -167,6 +168,9 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
                 records, _ = self._load()
                 self._seal(sealing, vault.revision + 1, records)
                 self._forget(vault)
+            if wish.cost is not None and sealing.kdf[:3] == vault.kdf[:3]:
+                return "The cost of a guess stays as it was; it is never lowered."
+            return ""
 
         return commit
 

@@ -23,7 +23,7 @@ def ask(*, new: bool, attempt: int) -> str:
     Raises LockedError if there is no terminal, or the input ends.
     """
     if not terminal.can_ask():
-        raise LockedError(_NOBODY)
+        raise LockedError(_NOBODY, hint=LockedError.sources_hint if new else "")
     if new:
         terminal.say(_WARNING)
         return ask_new()

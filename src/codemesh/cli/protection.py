@@ -54,7 +54,7 @@ def lock(ctx: typer.Context) -> None:
     """Ask for the passphrase of the encrypted store again."""
     session = session_of(ctx)
     store = session.store()
-    if store.backend.lock():
+    if protection.lock(store):
         session.say(f"{_where(store)} is locked.")
     else:
         session.say(f"{_where(store)} was not unlocked.")
@@ -81,15 +81,18 @@ def passwd(
     new = NewPassphrases(
         fd=new_passphrase_fd, environ=session.environ, prompt=passphrase.ask_replacement
     )
-    now = protection.change_passphrase(
+    changed = protection.change_passphrase(
         store,
         new,
         protect=None if protect is None else protect.value,
         cost=None if cost is None else cost.value,
         keep_data_key=keep_data_key,
     )
-    kept = "a generated one, kept in the keychain" if now == "keychain" else "the new one"
-    session.say(f"{_where(store)} is sealed again. Its passphrase is {kept}.")
+    kept = "a generated one, kept in the keychain"
+    now = kept if changed.protect == "keychain" else "the new one"
+    session.say(f"{_where(store)} is sealed again. Its passphrase is {now}.")
+    if changed.note:
+        session.say(changed.note)
     if keep_data_key:
         session.say("The data key is the old one: who has an old copy and its passphrase has it.")
 

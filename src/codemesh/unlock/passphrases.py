@@ -75,7 +75,7 @@ class Passphrases:
                 refuse_weak(self._given, self._environ)
             yield self._given
         elif self._prompt is None:
-            raise self._missing()
+            raise self._missing(new=new)
         else:
             for attempt in range(1, 2 if new else ATTEMPTS + 1):
                 passphrase = check(self._prompt(new=new, attempt=attempt), "the passphrase")
@@ -83,7 +83,9 @@ class Passphrases:
                     refuse_weak(passphrase, self._environ)
                 yield passphrase
 
-    def _missing(self) -> LockedError:
+    def _missing(self, *, new: bool) -> LockedError:
+        if new:
+            return LockedError("the new store needs a passphrase", hint=LockedError.sources_hint)
         return LockedError("the store needs its passphrase")
 
     def _from_sources(self) -> str | None:
@@ -108,7 +110,8 @@ class NewPassphrases(Passphrases):
     the old one and the new one can both come without a terminal.
     """
 
-    def _missing(self) -> LockedError:
+    def _missing(self, *, new: bool) -> LockedError:
+        del new
         return LockedError(
             "the new passphrase is missing",
             hint="Run it in a terminal, or use --new-passphrase-fd N or CODEMESH_NEW_PASSPHRASE.",

@@ -7,15 +7,17 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING
 
-from codemesh.errors import CodemeshError
+from codemesh.checks import UNLOCKED_SERVICE
+from codemesh.errors import BackendUnavailableError, CodemeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codemesh.backends.base import KeychainItems, RestingPlace
 
-UNLOCKED_UNDER = "codemesh-unlocked"
-"""The prefix of resting keys in the OS keychain."""
+
+PLACES = ("kernel", "keychain")
+"""The values of `unlock_cache` under which a key rests somewhere."""
 
 
 def place(cache: str, keychain: Callable[[str], KeychainItems]) -> RestingPlace | None:
@@ -41,7 +43,7 @@ class KeychainPlace:
     title = "the keychain"
 
     def __init__(self, keychain: Callable[[str], KeychainItems]) -> None:
-        self._items = keychain(UNLOCKED_UNDER)
+        self._items = keychain(UNLOCKED_SERVICE)
 
     def find(self, name: str) -> bytes | None:
         """What rests under a name; None if nothing does, or the keychain does not answer."""
@@ -59,7 +61,11 @@ class KeychainPlace:
     def keep(self, name: str, secret: bytes, seconds: float) -> None:
         """Let a secret rest under a name, in place of what did; its end is within it."""
         del seconds
-        self._items.write(name, b2a_base64(secret, newline=False).decode("ascii"))
+        try:
+            self._items.write(name, b2a_base64(secret, newline=False).decode("ascii"))
+        except BackendUnavailableError as error:
+            error.hint = "See backends.encrypted.unlock_cache for where else a key can rest."
+            raise
 
     def drop(self, name: str) -> bool:
         """Forget what rests under a name. Returns whether anything did."""
