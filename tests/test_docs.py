@@ -111,7 +111,7 @@ def test_configuration_keys() -> None:
 def test_keys_without_effect() -> None:
     """The keys that nothing uses yet are labelled so, and they alone."""
     rows = cells(sections(text_of("configuration.md"))["Keys"])
-    unused = ("run.", "providers.", "backends.encrypted.unlock_", "backends.encrypted.protect")
+    unused = ("run.", "providers.")
 
     labelled = {row[0].strip("`") for row in rows if row[-1].startswith("no effect yet")}
 
