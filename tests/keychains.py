@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh.backends._items import service_of
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.keychain import KeychainBackend
 from codemesh.errors import (
     BackendUnavailableError,

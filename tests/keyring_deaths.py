@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import fake_faults
 
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.keychain import KeychainBackend
 from keyrings import Change, Deaths, restore, state
 from support import passphrases

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import places
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.keychain import KeychainBackend
 from codemesh.errors import CodemeshError, CredentialNotFoundError
 from places import Place

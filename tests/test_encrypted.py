@@ -10,7 +10,8 @@ import pytest
 
 from codemesh.backends import _keys, _vault
 from codemesh.backends._kdf import PROFILES
-from codemesh.backends.base import Context, same
+from codemesh.backends.base import same
+from codemesh.backends.context import Context
 from codemesh.backends.encrypted import EncryptedBackend
 from codemesh.errors import (
     LockedError,

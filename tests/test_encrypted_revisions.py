@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh.backends._files import StoreFile
-from codemesh.backends.base import Context, same
+from codemesh.backends.base import same
+from codemesh.backends.context import Context
 from codemesh.backends.encrypted import EncryptedBackend
 from codemesh.errors import CodemeshError, ForkError, RollbackError, StorageError
 from codemesh.files.private import PrivateFile

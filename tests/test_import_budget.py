@@ -41,6 +41,7 @@ OWN_FOR_PLAINTEXT = {
     "codemesh.backends._strictjson",
     "codemesh.backends._whole",
     "codemesh.backends.base",
+    "codemesh.backends.context",
     "codemesh.backends.plaintext",
     "codemesh.backends.registry",
     "codemesh.checks",

@@ -80,7 +80,7 @@ number = 5
 """.replace("SECRET", CANARY)
 LOADED = """
 import json, sys
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.keychain import KeychainBackend
 home, options = sys.argv[1], json.loads(sys.argv[2])
 backend = KeychainBackend(Context(home, options, 60.0, None))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.backends.base import Context, same
+from codemesh.backends.base import same
+from codemesh.backends.context import Context
 from codemesh.backends.plaintext import PlaintextBackend
 from codemesh.errors import (
     BusyError,

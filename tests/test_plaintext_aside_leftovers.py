@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.plaintext import PlaintextBackend
 from support import passphrases
 

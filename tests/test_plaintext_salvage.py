@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh.backends import _salvage
-from codemesh.backends.base import Context, same
+from codemesh.backends.base import same
+from codemesh.backends.context import Context
 from codemesh.backends.plaintext import PlaintextBackend
 from homes import RUST_STORE
 from support import passphrases

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codemesh.backends import _kdf, _keys, _vault
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.backends.encrypted import EncryptedBackend
 from codemesh.errors import (
     DamagedError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codemesh.backends._kdf import Kdf
-    from codemesh.backends.base import PassphraseSource
+    from codemesh.backends.context import PassphraseSource
     from codemesh.backends.encrypted import EncryptedBackend as Store
 
 pytestmark = pytest.mark.usefixtures("cheap")

@@ -19,7 +19,7 @@ from support import CANARY, api_key
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codemesh.backends.base import KeychainItems
+    from codemesh.backends.context import KeychainItems
     from desktops import GnomeKeyring
     from places import Place
 

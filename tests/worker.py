@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 from codemesh import migration
 from codemesh.backends import registry
 from codemesh.backends._kdf import PROFILES
-from codemesh.backends.base import Backend, Context
+from codemesh.backends.context import Context
 from codemesh.model import parse_record
 from codemesh.store import open_store
 from support import api_key, passphrases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from codemesh.backends.base import Backend
 
 PROFILES["default"] = PROFILES["floor"]  # a derivation that tests can afford
 

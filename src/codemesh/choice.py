@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from codemesh import config as configuration
 from codemesh.backends import registry
-from codemesh.backends.base import Context
+from codemesh.backends.context import Context
 from codemesh.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from codemesh.backends.base import Backend, KeychainItems, PassphraseSource, RestingPlace
+    from codemesh.backends.base import Backend
+    from codemesh.backends.context import KeychainItems, PassphraseSource, RestingPlace
     from codemesh.config import Config
     from codemesh.unlock.passphrases import Prompt
 

@@ -21,7 +21,7 @@ from codemesh.unlock.resting import PLACES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from codemesh.backends.base import PassphraseSource
+    from codemesh.backends.context import PassphraseSource
     from codemesh.store import Store
 
 UNLOCK_FOR = 8 * 3600.0

@@ -17,7 +17,7 @@ from codemesh.files import folder
 from codemesh.files.private import PrivateFile
 
 if TYPE_CHECKING:
-    from codemesh.backends.base import Context
+    from codemesh.backends.context import Context
     from codemesh.files.lock import FileLock
 
 

@@ -30,13 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
     from codemesh.backends._vault import Sealing, Vault
-    from codemesh.backends.base import (
-        Context,
-        KeychainItems,
-        PassphraseSource,
-        Rekeying,
-        RestingPlace,
-    )
+    from codemesh.backends.base import Rekeying
+    from codemesh.backends.context import Context, KeychainItems, PassphraseSource, RestingPlace
 
 _RESTING_INFO = b"codemesh/resting-key/1"
 

@@ -2,7 +2,7 @@
 
 A backend stores records, plain JSON objects under names of 1 to 255 characters. It
 never prompts, prints, reads config.toml or imports another backend: what it needs from
-outside comes in its Context. A new one implements `records`, `change`, `retire` and
+outside comes in its Context (`context.py`). A new one implements `records`, `change`, `retire` and
 `status`; the rest follows from these, and may be overridden where the store beneath
 can do better.
 """
@@ -10,7 +10,7 @@ can do better.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from codemesh.errors import (
     BackendUnavailableError,
@@ -21,87 +21,9 @@ from codemesh.errors import (
 from codemesh.model import Record, check_entry_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Collection, Mapping
 
-
-class PassphraseSource(Protocol):
-    """Gives candidates for a passphrase."""
-
-    def __call__(self, *, new: bool) -> Iterator[str]:
-        """Candidates, best first; with `new`, one for a store that is about to be made.
-
-        Raises LockedError at the first step if there is none.
-        """
-
-
-class RestingPlace(Protocol):
-    """Where the keys of unlocked stores rest, outside of any process, each until its end."""
-
-    title: str
-    """How people call it."""
-
-    def find(self, name: str) -> bytes | None:
-        """What rests under a name; None if nothing does, or it cannot be told unasked."""
-
-    def keep(self, name: str, secret: bytes, seconds: float) -> None:
-        """Let a secret rest under a name for so many seconds, in place of what did.
-
-        Raises BackendUnavailableError if there is no such place here, and what a write
-        raises.
-        """
-
-    def drop(self, name: str) -> bool:
-        """Forget what rests under a name. Returns whether anything did."""
-
-
-class KeychainItems(Protocol):
-    """Texts of codemesh's own in the OS keychain, beside those of entries.
-
-    Every method raises what the keychain backend raises where the keychain does not work.
-    """
-
-    def prepare(self) -> None:
-        """Unlock the keychain now, which may ask its owner."""
-
-    def read(self, name: str, *, ask: bool = True) -> str | None:
-        """The text under a name; None if there is none. `ask` tells if it may ask its owner."""
-
-    def write(self, name: str, text: str) -> None:
-        """Write a text under a name and read it back."""
-
-    def remove(self, name: str) -> bool:
-        """Remove the text under a name. Returns whether there was one."""
-
-    def names(self) -> list[str]:
-        """The names of all of them."""
-
-
-class Context(NamedTuple):
-    """All that a backend is given from outside."""
-
-    home: str
-    """The absolute path of the codemesh folder; relative paths in options start here."""
-
-    options: Mapping[str, object]
-    """The checked values under `[backends.NAME]`."""
-
-    lock_timeout: float
-    """How long a lock is waited for, in seconds."""
-
-    passphrases: PassphraseSource
-    """Where a sealed store gets its passphrase."""
-
-    opened: MutableMapping[bytes, bytes] | None = None
-    """The keys that a passphrase has opened in this process, by what they open.
-
-    Shared by all stores of a process, so that none derives a key twice.
-    """
-
-    resting: RestingPlace | None = None
-    """Where the key of an unlocked store rests; None if nothing may."""
-
-    keychain: Callable[[str], KeychainItems] | None = None
-    """Opens the OS keychain for what lies under one prefix that is no entry's."""
+    from codemesh.backends.context import Context, PassphraseSource
 
 
 class Rekeying(NamedTuple):

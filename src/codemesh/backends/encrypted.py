@@ -15,7 +15,7 @@ from codemesh.backends._files import StoreFile
 from codemesh.backends._keys import StoreKeys
 from codemesh.backends._revisions import SeenRevisions
 from codemesh.backends._whole import WholeDocumentBackend
-from codemesh.backends.base import Context, Status
+from codemesh.backends.base import Status
 from codemesh.errors import (
     BackendUnavailableError,
     BusyError,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from codemesh.backends._vault import Sealing, Vault
     from codemesh.backends.base import Fault, Rekeying, Salvage
+    from codemesh.backends.context import Context
     from codemesh.files.lock import FileLock
     from codemesh.model import Record
 

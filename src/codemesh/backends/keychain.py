@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from codemesh.backends import _items, _keychains, _strictjson
-from codemesh.backends.base import Backend, Context, Salvage, Status, apply, check_expected, same
+from codemesh.backends.base import Backend, Salvage, Status, apply, check_expected, same
 from codemesh.errors import (
     CredentialNotFoundError,
     DamagedError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from codemesh.backends._items import Items
     from codemesh.backends.base import Fault
+    from codemesh.backends.context import Context
     from codemesh.model import Record
 
 # Within a string. KeePassXC puts something else in the place of {TITLE} and the like, and

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from codemesh.backends import _document
 from codemesh.backends._files import StoreFile
 from codemesh.backends._whole import WholeDocumentBackend
-from codemesh.backends.base import Context, Salvage, Status
+from codemesh.backends.base import Salvage, Status
 from codemesh.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from codemesh.backends.context import Context
     from codemesh.files.lock import FileLock
     from codemesh.model import Record
 

@@ -13,7 +13,7 @@ from codemesh.errors import BackendUnavailableError, CodemeshError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from codemesh.backends.base import KeychainItems, RestingPlace
+    from codemesh.backends.context import KeychainItems, RestingPlace
 
 
 PLACES = ("kernel", "keychain")
