@@ -61,7 +61,7 @@ def positive_duration(value: object) -> object:
 
 def service_name(value: object) -> object:
     """The prefix of the items in a keychain: one word, without what separates its parts."""
-    if value in {VAULT_SERVICE, UNLOCKED_SERVICE}:
+    if value in (VAULT_SERVICE, UNLOCKED_SERVICE):
         raise ValueError("may not be one that codemesh keeps something else under")
     if isinstance(value, str) and 0 < len(value) <= _LONGEST_SERVICE:
         fine = value.isascii() and value.isprintable() and not set(value) & set(" @%/\\*")

@@ -15,7 +15,13 @@ from codemesh.backends import registry
 from codemesh.backends.base import Rekeying
 from codemesh.checks import positive_duration
 from codemesh.choice import open_backend
-from codemesh.errors import CodemeshError, LockedError, NotDurableError, UsageError
+from codemesh.errors import (
+    CodemeshError,
+    LockedError,
+    NotDurableError,
+    RefusedError,
+    UsageError,
+)
 from codemesh.unlock.resting import PLACES
 
 if TYPE_CHECKING:
@@ -114,8 +120,8 @@ def change_passphrase(
 
     Raises what `Backend.rekey` raises.
     """
-    before = str(_options(store).get("protect", "passphrase"))
-    after = protect or before
+    before = protects(store)
+    after = protects(store, protect)
     with _passphrase_alone():
         commit = store.backend.rekey(Rekeying(passphrases, after, cost, keep_data_key))
     if after == "keychain" != before:
@@ -123,7 +129,11 @@ def change_passphrase(
     try:
         note = commit()
     except NotDurableError:
-        raise  # it is changed, and config.toml fits it
+        if before == "keychain" != after:
+            _set_protection(store, after)  # it is changed
+        raise
+    except RefusedError:
+        raise  # somebody else has changed it, and perhaps moved it there
     except CodemeshError:
         if after == "keychain" != before:
             _set_protection(store, before)
@@ -132,6 +142,11 @@ def change_passphrase(
         _set_protection(store, after)
     store.reload()
     return Changed(after, note)
+
+
+def protects(store: Store, wish: str | None = None) -> str:
+    """What keeps the passphrase: `passphrase` for its owner, or `keychain`; `wish` if given."""
+    return wish or str(_options(store).get("protect", "passphrase"))
 
 
 def _options(store: Store) -> dict[str, object]:

@@ -106,9 +106,9 @@ class OwnItems:
                 items.write({}, [name])
         return there
 
-    def names(self) -> list[str]:
-        """The names of all of them."""
-        with self._keychain().opened() as items:
+    def names(self, *, ask: bool = True) -> list[str]:
+        """The names of all of them. `ask` is as in `read`."""
+        with self._keychain().opened(ask=ask) as items:
             return items.names()
 
     def _keychain(self) -> Keychain:

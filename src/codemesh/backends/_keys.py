@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from codemesh.backends import _vault
@@ -21,6 +21,7 @@ from codemesh.errors import (
     BusyError,
     CodemeshError,
     LockedError,
+    NotDurableError,
     StorageError,
     UsageError,
     WrongPassphraseError,
@@ -49,8 +50,9 @@ class Resting(NamedTuple):
 class StoreKeys:
     """The keys of one store, each come by once."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, place: str) -> None:
         self._context = context
+        self._here = place
         self._place = context.resting
         self._opened: MutableMapping[bytes, bytes] = (
             {} if context.opened is None else context.opened
@@ -116,7 +118,7 @@ class StoreKeys:
             error.hint = "The passphrase of the store is there: run this where it can be reached."
             raise
         if kept is not None:
-            yield kept
+            yield kept.partition(".")[0]
             return
         try:
             yield from self._context.passphrases(new=False)
@@ -165,16 +167,26 @@ class StoreKeys:
             self._generated[wrap] = passphrase
         return sealing
 
-    def secure(self, sealing: Sealing) -> None:
-        """See that the passphrase of new keys will be found, before they seal anything.
+    @contextmanager
+    def secured(self, sealing: Sealing) -> Iterator[None]:
+        """See that the passphrase of new keys is found while what they seal takes its place.
 
-        A kill then leaves the keychain a passphrase too many, never one too few. A second
-        call does nothing.
+        A kill leaves the keychain a passphrase too many, never one too few; an error, none.
         """
         wrap = _vault.wrap_id(sealing)
-        if wrap in self._generated:
-            self._kept().write(_kept_name(sealing), self._generated[wrap])
-            del self._generated[wrap]
+        passphrase = self._generated.get(wrap)
+        if passphrase is None:
+            yield
+            return
+        self._kept().write(_kept_name(sealing), f"{passphrase}.{self._here}")
+        try:
+            yield
+        except NotDurableError:
+            raise  # it took its place
+        except CodemeshError:
+            with suppress(CodemeshError):
+                self.forget_that_of(sealing)
+            raise
 
     def weak(self, vault: Vault) -> bool:
         """Whether its key derivation costs less than config.toml asks for."""
@@ -186,24 +198,34 @@ class StoreKeys:
     # -- the generated passphrase ----------------------------------------------------
 
     def unused(self, vault: Vault) -> list[str]:
-        """The passphrases of older states of this store that the keychain still has."""
-        if self._protection() != "keychain":
-            return []
-        own, current = f"{vault.id.hex()}.", _kept_name(vault)
-        with suppress(LockedError, BackendUnavailableError, BusyError):
-            names = self._kept().names()
-            return [name for name in names if name.startswith(own) and name != current]
-        return []  # that the keychain does not answer is told by whoever needs it
+        """The names of generated passphrases that older states of this file had; asks nobody.
+
+        One that belongs to a file somewhere else is not among them: that may be a copy, or
+        the store that this one was copied from.
+        """
+        try:
+            kept = self._kept()
+            names = [
+                name for name in kept.names(ask=False) if name.startswith(f"{vault.id.hex()}.")
+            ]
+            return [name for name in names if name != _kept_name(vault) and self._is_of_here(name)]
+        except (LockedError, BackendUnavailableError, BusyError):
+            return []  # that the keychain does not answer is told by whoever needs it
 
     def forget(self, *names: str) -> None:
         """Remove generated passphrases from the keychain. Those that are not there are fine."""
         for name in names:
             self._kept().remove(name)
 
-    def forget_that_of(self, vault: Vault) -> None:
-        """Remove the one of a state of the store that is gone, if the keychain had it."""
-        if self._protection() == "keychain":
-            self.forget(_kept_name(vault))
+    def forget_that_of(self, wrapped: Vault | Sealing) -> None:
+        """Remove the one of a state of this file that is gone, if the keychain had it."""
+        name = _kept_name(wrapped)
+        if self._is_of_here(name):
+            self.forget(name)
+
+    def _is_of_here(self, name: str) -> bool:
+        text = self._kept().read(name, ask=False)
+        return text is not None and text.partition(".")[2] == self._here
 
     def _protection(self) -> str:
         return str(self._context.options.get("protect", "passphrase"))

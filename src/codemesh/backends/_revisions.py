@@ -30,12 +30,17 @@ Seen: TypeAlias = dict[str, tuple[int, str]]
 _LIMIT = 2**20
 
 
+def place_of(path: str) -> str:
+    """Where a store lies, as 16 hex digits: those of a hash of its real path."""
+    real = os.path.realpath(path).encode("utf-8", "surrogateescape")
+    return _vault.sha256(real).hex()[:16]
+
+
 class SeenRevisions:
     """What was seen of the vaults that lay at one path."""
 
     def __init__(self, home: str, path: str) -> None:
-        digest = _vault.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape"))
-        name = f"seen-{digest.hex()[:16]}.json"
+        name = f"seen-{place_of(path)}.json"
         self._file = PrivateFile(os.path.join(home, "state", name), limit=_LIMIT)
 
     def read(self) -> Seen:

@@ -56,8 +56,8 @@ class KeychainItems(Protocol):
     def remove(self, name: str) -> bool:
         """Remove the text under a name. Returns whether there was one."""
 
-    def names(self) -> list[str]:
-        """The names of all of them."""
+    def names(self, *, ask: bool = True) -> list[str]:
+        """The names of all of them. `ask` is as in `read`."""
 
 
 class Context(NamedTuple):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from codemesh.backends import _vault
 from codemesh.backends._files import StoreFile
 from codemesh.backends._keys import StoreKeys
-from codemesh.backends._revisions import SeenRevisions
+from codemesh.backends._revisions import SeenRevisions, place_of
 from codemesh.backends._whole import WholeDocumentBackend
 from codemesh.backends.base import Status
+from codemesh.checks import VAULT_SERVICE
 from codemesh.errors import (
     BackendUnavailableError,
     BusyError,
@@ -47,7 +48,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         super().__init__(context)
         self._file = StoreFile(context, "auth.vault.json")
         self._seen = SeenRevisions(context.home, self._file.path)
-        self._keys = StoreKeys(context)
+        self._keys = StoreKeys(context, place_of(self._file.path))
         self._new: Sealing | None = None  # the keys of a store that is not there yet
 
     def status(self) -> Status:
@@ -100,18 +101,25 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
 
     def leftovers(self) -> list[str]:
         """The new files of killed writers, and passphrases that open no state of the store."""
-        vault = self._parse()
-        unused = [] if vault is None else self._keys.unused(vault)
-        kept = [f"an older generated passphrase in the keychain ({name})" for name in unused]
+        kept = [f"the keychain's {VAULT_SERVICE}/{name}" for name in self._unused()]
         return self._file.leftovers() + kept
 
     def sweep(self) -> None:
         """Remove them, under the lock."""
         self._file.sweep()
         with self._lock():
-            vault = self._parse()
-            if vault is not None:
-                self._keys.forget(*self._keys.unused(vault))
+            self._keys.forget(*self._unused())
+
+    def _unused(self) -> list[str]:
+        """The generated passphrases of older states; none beside a file that is itself older."""
+        vault = self._parse()
+        if vault is None:
+            return []
+        try:
+            self._seen.check(self._seen.read(), vault)
+        except RefusedError:
+            return []
+        return self._keys.unused(vault)
 
     def weaknesses(self) -> list[Fault]:
         """A key derivation that costs less than config.toml asks for."""
@@ -168,10 +176,10 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
                     )
                 records, _ = self._load()
                 self._seal(sealing, vault.revision + 1, records)
-                self._forget(vault)
+                notes = [self._forget(vault)]
             if wish.cost is not None and sealing.kdf[:3] == vault.kdf[:3]:
-                return "The cost of a guess stays as it was; it is never lowered."
-            return ""
+                notes.append("The cost of a guess stays as it was; it is never lowered.")
+            return " ".join(filter(None, notes))
 
         return commit
 
@@ -185,15 +193,19 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
             )
         return vault
 
-    def _forget(self, vault: Vault) -> None:
-        """Let nothing remain of the keys of a state of the store that is gone."""
+    def _forget(self, vault: Vault) -> str:
+        """Let nothing remain of the keys of a state of this file that is gone.
+
+        Returns what its owner should know of that, if it did not work out.
+        """
         with suppress(BackendUnavailableError, BusyError, LockedError, StorageError):
             self._keys.drop(vault.id.hex())
-        try:
-            self._keys.forget_that_of(vault)
-        except CodemeshError as error:
-            error.hint = "That is done. What is left in the keychain opens nothing any more."
-            raise
+        if self.context.options.get("protect") == "keychain":
+            try:
+                self._keys.forget_that_of(vault)
+            except CodemeshError as error:
+                return f"The older passphrase stays in the keychain, and opens nothing: {error}."
+        return ""
 
     # -- damage ----------------------------------------------------------------------
 
@@ -256,8 +268,8 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
             raw = _vault.seal(sealing, revision, records)
         except RefusedError as error:
             raise error.at(self._file.path) from None
-        self._keys.secure(sealing)
-        self._file.replace(raw)
+        with self._keys.secured(sealing):
+            self._file.replace(raw)
         self._remember(_vault.parse(raw))
 
     def _delete(self) -> None:
@@ -265,8 +277,7 @@ class EncryptedBackend(WholeDocumentBackend["Vault"]):
         self._file.remove()
         if vault is not None:
             # What rests or is kept for a store that is gone opens nothing any more.
-            with suppress(CodemeshError):
-                self._forget(vault)
+            self._forget(vault)
 
     def _parse(self) -> Vault | None:
         raw = self._file.read()

@@ -12,6 +12,7 @@ from codemesh import protection
 from codemesh.cli import listing, terminal
 from codemesh.cli.options import NewPassphraseFd, PassphraseFd
 from codemesh.cli.session import session_of
+from codemesh.errors import UsageError
 
 if TYPE_CHECKING:
     from codemesh.cli.session import Session
@@ -78,6 +79,11 @@ def passwd(
 
     session = _session(ctx, passphrase_fd)
     store = session.store()
+    if new_passphrase_fd is not None and protection.protects(store, protect) == "keychain":
+        raise UsageError(
+            "the new passphrase is a generated one, which the keychain keeps",
+            hint="To give one instead, add --protect passphrase.",
+        )
     new = NewPassphrases(
         fd=new_passphrase_fd, environ=session.environ, prompt=passphrase.ask_replacement
     )
