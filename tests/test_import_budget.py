@@ -38,7 +38,7 @@ OWN_FOR_PLAINTEXT = {
     "codemesh.backends",
     "codemesh.backends._document",
     "codemesh.backends._files",
-    "codemesh.backends._strictjson",
+    "codemesh.strictjson",
     "codemesh.backends._whole",
     "codemesh.backends.base",
     "codemesh.backends.context",

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import independent_reader
-from codemesh.backends import _strictjson, _vault
+from codemesh import strictjson
+from codemesh.backends import _vault
 from codemesh.backends._kdf import PROFILES
 from strategies import stores
 from vaults import PASSPHRASE, VECTORS, read_vector, sealing
@@ -47,7 +48,7 @@ def test_a_written_store_opens_elsewhere(
 
     plain = independent_reader.read(raw, PASSPHRASE)
 
-    assert plain == _strictjson.canonical({"entries": entries})
+    assert plain == strictjson.canonical({"entries": entries})
 
 
 @pytest.mark.parametrize("passphrase", ["x", " two ends ", "cafe\u0301 \ufb01", "\U0001f511" * 40])
@@ -57,7 +58,7 @@ def test_a_passphrase_means_the_same_elsewhere(passphrase: str) -> None:
 
     plain = independent_reader.read(raw, passphrase)
 
-    assert plain == _strictjson.canonical({"entries": ENTRIES})
+    assert plain == strictjson.canonical({"entries": ENTRIES})
 
 
 def test_the_reader_shares_no_code() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def nested(depth: int) -> list[object]:
 def test_refuses_what_is_not_strict_json(raw: bytes) -> None:
     """Whatever Python reads beyond JSON is damage."""
     with pytest.raises(DamagedError):
-        _strictjson.loads(raw)
+        strictjson.loads(raw)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_refuses_what_is_not_strict_json(raw: bytes) -> None:
 def test_errors_do_not_carry_the_document(raw: bytes) -> None:
     """Neither the text of an error nor anything chained to it holds what was read."""
     with pytest.raises(DamagedError) as caught:
-        _strictjson.loads(raw)
+        strictjson.loads(raw)
 
     error = caught.value
     assert MARK not in repr(error) + str(vars(error))
@@ -108,7 +108,7 @@ def test_accepts_json_in_any_layout() -> None:
     """White space, escapes of true pairs and UTF-8 are as good as the canonical form."""
     raw = b' {"a" : [1, 2.5,\r\n\tnull ], "\\ud83d\\ude00": "\xc3\xa9\\\\ud800"} '
 
-    value = _strictjson.loads(raw)
+    value = strictjson.loads(raw)
 
     assert value == {"a": [1, 2.5, None], "\U0001f600": "\u00e9\\ud800"}
 
@@ -116,7 +116,7 @@ def test_accepts_json_in_any_layout() -> None:
 @given(json_values)
 def test_round_trip_is_exact(value: object) -> None:
     """Each value comes back with its type and, for floats, its sign of zero."""
-    back = _strictjson.loads_canonical(_strictjson.canonical(value))
+    back = strictjson.loads_canonical(strictjson.canonical(value))
 
     assert repr(back) == repr(json.loads(json.dumps(value, sort_keys=True)))
     assert back == value
@@ -126,7 +126,7 @@ def test_canonical_form() -> None:
     """ASCII, keys by code point, no spaces, exact integers, shortest floats."""
     value = {"\U00010000": -0.0, "\ue000": 10**30, "b": [True, None, 0.1], "a": {"d": 1, "c": "é"}}
 
-    raw = _strictjson.canonical(value)
+    raw = strictjson.canonical(value)
 
     assert raw == (
         b'{"a":{"c":"\\u00e9","d":1},"b":[true,null,0.1],'
@@ -157,7 +157,7 @@ def test_canonical_form() -> None:
 def test_refuses_to_write_what_would_not_read_back(value: object) -> None:
     """What JSON has not, or turns into something else, is the caller's error."""
     with pytest.raises(UsageError) as caught:
-        _strictjson.canonical({"value": value} if not isinstance(value, list) else value)
+        strictjson.canonical({"value": value} if not isinstance(value, list) else value)
 
     assert caught.value.__context__ is None
 
@@ -168,7 +168,7 @@ def test_refuses_to_write_a_circle() -> None:
     circle += [circle, circle]
 
     with pytest.raises(UsageError):
-        _strictjson.canonical(circle)
+        strictjson.canonical(circle)
 
 
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"k": v}], ids=["lists", "objects"])
@@ -179,13 +179,13 @@ def test_nesting_ends_at_64(wrap: Callable[[object], object], core: object) -> N
     for _ in range(64 if core == 1 else 63):
         value = wrap(value)
 
-    _strictjson.check_depth(value)
-    assert _strictjson.loads_canonical(_strictjson.canonical(value)) == value
+    strictjson.check_depth(value)
+    assert strictjson.loads_canonical(strictjson.canonical(value)) == value
 
     with pytest.raises(DamagedError):
-        _strictjson.check_depth(wrap(value))
+        strictjson.check_depth(wrap(value))
     with pytest.raises(UsageError):
-        _strictjson.canonical(wrap(value))
+        strictjson.canonical(wrap(value))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_nesting_ends_at_64(wrap: Callable[[object], object], core: object) -> N
 )
 def test_canonical_reader_accepts_one_spelling(raw: bytes) -> None:
     """Sound JSON in another spelling is damage where only our own bytes can be."""
-    assert _strictjson.loads(raw) is not None
+    assert strictjson.loads(raw) is not None
 
     with pytest.raises(DamagedError):
-        _strictjson.loads_canonical(raw)
+        strictjson.loads_canonical(raw)

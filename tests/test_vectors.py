@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.errors import (
     CodemeshError,
     NewerVersionError,
@@ -33,7 +33,7 @@ def test_vector(name: str) -> None:
     """A vector opens to the plaintext that it names, or fails in the way that it names."""
     header, raw = read_vector(name)
     try:
-        plain = _strictjson.canonical({"entries": open_all(raw, header["passphrase"])})
+        plain = strictjson.canonical({"entries": open_all(raw, header["passphrase"])})
     except CodemeshError as error:
         result = FAILURES[type(error)]
     else:

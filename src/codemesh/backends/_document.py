@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def decode(raw: bytes) -> Document:
     Raises DamagedError for anything but a JSON object whose `credentials` is an object
     of objects, read strictly: UTF-8, no duplicate keys, no NaN, nothing after the end.
     """
-    document = _strictjson.loads(raw)
+    document = strictjson.loads(raw)
     if not isinstance(document, dict):
         raise DamagedError("the top of the document is not an object")
     if "credentials" not in document:
@@ -63,7 +63,7 @@ def encode(document: Document) -> bytes:
     """
     tree = {"credentials": document.records, **document.rest}
     raw = _dump(tree)
-    if _strictjson.loads(raw) != tree:
+    if strictjson.loads(raw) != tree:
         raise UsageError("a record holds something that JSON does not keep")
     return raw
 
@@ -74,7 +74,7 @@ def check_puts(puts: Mapping[str, Record]) -> None:
     The same records are fit for every store, so each of them can move to any other.
     """
     try:
-        _strictjson.canonical({"entries": dict(puts)})
+        strictjson.canonical({"entries": dict(puts)})
         if all(type(record) is dict for record in puts.values()):
             return
     except UsageError:
@@ -83,7 +83,7 @@ def check_puts(puts: Mapping[str, Record]) -> None:
         if type(record) is not dict:
             raise UsageError(f"the record of {name} is no JSON object")
         try:
-            _strictjson.canonical({"entries": {name: record}})
+            strictjson.canonical({"entries": {name: record}})
         except UsageError:
             raise UsageError(
                 f"the record of {name} holds something that JSON does not keep"

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.backends._items import aside
 from codemesh.errors import DamagedError, TooLargeError
 
@@ -95,7 +95,7 @@ class NameList:
 
     def _parsed(self, text: str, slot: int) -> Listed:
         try:
-            content = _strictjson.loads(text.encode("utf-8", "surrogatepass"))
+            content = strictjson.loads(text.encode("utf-8", "surrogatepass"))
         except DamagedError as error:
             raise error.at(self._where) from None
         match content:

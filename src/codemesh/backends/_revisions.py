@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from codemesh.backends import _strictjson, _vault
+from codemesh import strictjson
+from codemesh.backends import _vault
 from codemesh.errors import (
     DamagedError,
     ForkError,
@@ -50,7 +51,7 @@ class SeenRevisions:
         """
         try:
             raw = self._file.read()
-            entries = {} if raw is None else _strictjson.loads(raw)
+            entries = {} if raw is None else strictjson.loads(raw)
         except (DamagedError, RefusedError, StorageError):
             return {}
         if not isinstance(entries, dict):
@@ -104,4 +105,4 @@ class SeenRevisions:
             vault_id: {"revision": revision, "payload_salt_sha256": fingerprint}
             for vault_id, (revision, fingerprint) in entries.items()
         }
-        self._file.replace(_strictjson.canonical(document) + b"\n")
+        self._file.replace(strictjson.canonical(document) + b"\n")

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.backends.base import Salvage
 from codemesh.errors import DamagedError, NotAVaultError
 
@@ -47,7 +47,7 @@ def entries(raw: bytes) -> Salvage:
 def rest(raw: bytes) -> dict[str, object]:
     """The top-level keys of others; none unless the file as a whole is still a JSON object."""
     try:
-        document = _strictjson.loads(raw)
+        document = strictjson.loads(raw)
     except DamagedError:
         return {}
     if not isinstance(document, dict):
@@ -71,7 +71,7 @@ def _object(text: str, start: int) -> tuple[Record | None, int]:
     """The JSON object at `start` and where it ends; None and the next character if broken."""
     try:
         value, end = json.JSONDecoder().raw_decode(text, start)
-        strict = _strictjson.loads(text[start:end].encode("utf-8", "surrogatepass"))
+        strict = strictjson.loads(text[start:end].encode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError, DamagedError):
         return None, start + 1
     if not isinstance(strict, dict) or _UNREADABLE in text[start:end]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.backends._kdf import NAME as KDF_NAME
 from codemesh.backends._kdf import VERSION as KDF_VERSION
 from codemesh.backends._kdf import Kdf, derive_root
@@ -123,7 +123,7 @@ def open_payload(vault: Vault, data_key: bytes) -> dict[str, dict[str, object]]:
             "the store is damaged: the payload is not padded as it should be"
         )
     try:
-        document = _strictjson.loads_canonical(inner)
+        document = strictjson.loads_canonical(inner)
     except DamagedError as error:
         raise PayloadDamagedError(
             f"the store is damaged: its payload is {error.message}"
@@ -195,7 +195,7 @@ def seal(
         raise RefusedError("the store has no revision after its last one")
     if not all(1 <= len(name) <= _NAME_LIMIT for name in entries):
         raise UsageError(f"a name has 1 to {_NAME_LIMIT} characters")
-    inner = _strictjson.canonical({"entries": {name: dict(entries[name]) for name in entries}})
+    inner = strictjson.canonical({"entries": {name: dict(entries[name]) for name in entries}})
     padded = _pad(inner)
     if len(padded) > LIMIT:  # before more copies of it are made
         raise TooLargeError(f"the store would be larger than {LIMIT // 2**20} MiB")

@@ -10,7 +10,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 
-from codemesh.backends import _strictjson
+from codemesh import strictjson
 from codemesh.backends._kdf import NAME as KDF_NAME
 from codemesh.backends._kdf import VERSION as KDF_VERSION
 from codemesh.backends._kdf import Kdf, check_bounds
@@ -59,7 +59,7 @@ def parse(raw: bytes) -> Vault:
     if len(raw) > LIMIT:
         raise TooLargeError(f"it is larger than {LIMIT // 2**20} MiB")
     try:
-        document = _strictjson.loads(raw)
+        document = strictjson.loads(raw)
     except DamagedError as error:
         raise NotAVaultError(error.message) from None
     vault = _vault(document)

@@ -14,7 +14,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from codemesh.backends import _items, _keychains, _strictjson
+from codemesh import strictjson
+from codemesh.backends import _items, _keychains
 from codemesh.backends.base import Backend, Salvage, Status, apply, check_expected, same
 from codemesh.errors import (
     CredentialNotFoundError,
@@ -222,7 +223,7 @@ class KeychainBackend(Backend):
     def _decode(self, name: str, text: str) -> Record:
         where = f"{self._keychain.title}, {self._service}/{name}"
         try:
-            record = _strictjson.loads(text.encode("utf-8", "surrogatepass"))
+            record = strictjson.loads(text.encode("utf-8", "surrogatepass"))
         except DamagedError as error:
             raise error.at(where) from None
         if not isinstance(record, dict):
