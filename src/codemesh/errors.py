@@ -27,6 +27,10 @@
     ├── BusyError                     8   another process held the lock
     │   └── NotAnsweringError         8   a deadline passed without an answer
     ├── WrongPassphraseError          9   wrong passphrase, or an altered header
+    ├── ProviderError                10   a provider refused, or answered what is no answer
+    │   ├── NetworkError             10   it was not reached, or did not answer in time
+    │   ├── RefusedGrantError        10   the code or the refresh token is not good any more
+    │   └── UnauthorizedError        10   the credential was not accepted (401)
     └── LoginRequiredError           11   expired, and a new login is needed
 
 The number is the exit status of the command line; numbers never change their
@@ -234,6 +238,31 @@ class WrongPassphraseError(CodemeshError):
 
     exit_code = 9
     default_hint = "Nothing was changed. Try again with the right passphrase."
+
+
+class ProviderError(CodemeshError):
+    """A provider refused a request, or its answer is none that can be used."""
+
+    exit_code = 10
+    default_hint = "The store is as it was."
+
+
+class NetworkError(ProviderError):
+    """A provider was not reached, or did not answer before the deadline."""
+
+    default_hint = "The store is as it was. See that the network is there, and try again."
+
+
+class RefusedGrantError(ProviderError):
+    """The code or the refresh token is not, or no longer, good (RFC 6749, section 5.2)."""
+
+    default_hint = "The store is as it was. Log in again."
+
+
+class UnauthorizedError(ProviderError):
+    """The provider did not accept the credential (401); a fresh one may help."""
+
+    default_hint = "See that the key is right, or log in again: codemesh auth login"
 
 
 class LoginRequiredError(CodemeshError):
