@@ -18,7 +18,7 @@ from codemesh.errors import ConfigError, UsageError
 from codemesh.files.private import PrivateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from codemesh.checks import Check
     from codemesh.files.lock import FileLock
@@ -31,7 +31,14 @@ _TOP: dict[str, Check] = {"backend": text, "lock_timeout": duration}
 _TABLES: dict[str, dict[str, Check]] = {
     "run": {"model": text},
 }
-_PROVIDER: dict[str, Check] = {"base_url": text}
+_PROVIDER: dict[str, Check] = {
+    "name": text,
+    "base_url": text,
+    "model": text,
+    "chat": text,
+    "variables": text_list,
+    "methods": text_list,
+}
 _OAUTH: dict[str, Check] = {
     "client_id": text,
     "authorize_url": text,
@@ -41,6 +48,7 @@ _OAUTH: dict[str, Check] = {
     "device_url": text,
     "scopes": text_list,
     "redirect_uri": text,
+    "style": text,
 }
 
 
@@ -177,11 +185,13 @@ def set_value(
     key: str,
     value: object,
     backends: Mapping[str, Mapping[str, Check]] | None = None,
+    also: Callable[[Config], object] | None = None,
 ) -> Config:
     """Change one value of config.toml, given its dotted key, and return what now holds.
 
     Comments and order stay. A second call with the same value writes the same file.
-    `backends` are the options to check as `check_backends` does. The caller holds
+    `backends` are the options to check as `check_backends` does, and `also` is called with
+    what would hold, to refuse it by a ConfigError. The caller holds
     `config.lock()`. Raises ConfigError for an unknown key, a wrong value or a key that
     is no value, and then changes nothing.
     """
@@ -214,6 +224,8 @@ def set_value(
     result = Config(config.home, parse(changed, config.path), changed)
     _check(result)
     result.check_backends(backends or {})
+    if also is not None:
+        also(result)
     file.replace(changed)
     return load(config.home)
 

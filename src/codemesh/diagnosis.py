@@ -67,6 +67,10 @@ def _findings(home: str, sources: Unlocking) -> Iterator[Finding]:
     try:
         config = load_config(home)
         choose(config)
+        if "providers" in config.tables:
+            from codemesh.providers import settings  # which loads pydantic
+
+            settings.resolve(config)
     except CodemeshError as error:
         yield Finding("config", str(error), advice=error.hint)
         return

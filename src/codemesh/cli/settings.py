@@ -53,9 +53,19 @@ def set_value(
     config = session.config()
     with config.lock():
         parsed = configuration.parse_argument(key, value)
-        changed = configuration.set_value(config, key, parsed, registry.option_checks())
+        changed = configuration.set_value(
+            config, key, parsed, registry.option_checks(), _check_providers
+        )
     session.say(f"{key} is set in {terminal.short_path(config.path)}.")
     _tell_what_stays(session, config, changed)
+
+
+def _check_providers(config: Config) -> None:
+    """Refuse what no provider can be, before it is written."""
+    if "providers" in config.tables:
+        from codemesh.providers import settings  # which loads pydantic
+
+        settings.resolve(config)
 
 
 def _tell_what_stays(session: Session, before: Config, after: Config) -> None:
