@@ -24,6 +24,12 @@ Record: TypeAlias = dict[str, object]
 NAME_LIMIT = 255
 """The longest entry name that a store takes, in characters."""
 
+RENEWED_BEFORE = 60
+"""How many seconds before its end a token is renewed."""
+
+LOGIN_REQUIRED = "login_required"
+"""The field of a record whose provider refuses to renew it: only a new login helps."""
+
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("._-")
 _NAME_PART_LIMIT = 64
@@ -111,7 +117,7 @@ class Credential:
     """How the kind is called when people read it."""
 
     _public: ClassVar[frozenset[str]] = frozenset(
-        {"type", "created_at", "expires_at", "label", "scope", "account"}
+        {"type", "created_at", "expires_at", "label", "scope", "account", LOGIN_REQUIRED}
     )
 
     def __init__(self, record: Mapping[str, object]) -> None:
@@ -216,6 +222,21 @@ class OAuth(Credential):
         if not isinstance(self._record.get("refresh_token"), str | None):
             raise NotUnderstoodError("refresh_token is not text")
 
+    @property
+    def refresh_token(self) -> Secret | None:
+        """What a new access token is got with; None if nothing is."""
+        token = self._record.get("refresh_token")
+        return Secret(token) if isinstance(token, str) and token else None
+
+    def due(self, now: float) -> bool:
+        """Whether it has ended or will within `RENEWED_BEFORE` seconds, and can be renewed.
+
+        `now` is in UNIX seconds. What a provider has refused to renew is never due.
+        """
+        if self.expires_at is None or self._record.get(LOGIN_REQUIRED) is True:
+            return False
+        return self.expires_at - now < RENEWED_BEFORE and self.refresh_token is not None
+
     def secret(self, field: str | None = None) -> Secret:
         """The access token, or the field named."""
         return super().secret("access_token" if field is None else field)
@@ -247,6 +268,12 @@ class Custom(Credential):
         """A custom credential; moments are UNIX seconds. Fields that are None are left out."""
         record: Record = {"type": "custom", "data": dict(data)}
         return cls(_with_optional(record, label, created_at, expires_at))
+
+    @property
+    def profile(self) -> str | None:
+        """The profile of Anthropic's own tools that it points at, in the place of a secret."""
+        profile = self._data.get("profile")
+        return profile if isinstance(profile, str) and len(self._data) == 1 else None
 
     def fields(self) -> dict[str, object]:
         """Every field for showing, those of `data` as `data.NAME`; all of them are Secrets."""

@@ -29,6 +29,7 @@ from codemesh.errors import (
     NotDurableError,
     NotUnderstoodError,
     StorageError,
+    UsageError,
 )
 from codemesh.providers import table as providers
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from codemesh.backends.base import Backend, Status
     from codemesh.config import Config
+    from codemesh.errors import CodemeshError
     from codemesh.model import Credential, Record
     from codemesh.secret import Secret
     from codemesh.unlock.passphrases import Prompt
@@ -59,6 +61,8 @@ class Store:
         """Whether a write of this object made the first choice of a backend."""
         self.passed_over = ""
         """Why a preferred backend was not the first choice, in words for people."""
+        self.unsaved: CodemeshError | None = None
+        """Why the credential renewed last could not be saved."""
         self._first: str | None = None
         self._backend = self._open()
 
@@ -118,11 +122,50 @@ class Store:
             raise error.at(entry) from None
 
     def fresh(self, name: str) -> Credential:
-        """As `get`, but never an expired one: raises LoginRequiredError instead."""
+        """As `get`, but renewed if it ends within a minute, and never an expired one.
+
+        One process alone asks the provider; the others use what it saved. Raises
+        LoginRequiredError if only a new login helps, NetworkError if the provider was not
+        reached and the credential has ended, and ProviderError if it refused.
+        """
         credential = self.get(name)
+        if isinstance(credential, model.OAuth) and credential.due(time.time()):
+            return self.refresh(name, only_if_due=True)
+        if isinstance(credential, model.Custom) and credential.profile is not None:
+            from codemesh.providers import profile  # which most credentials never name
+
+            credential = profile.read(credential.profile)
         if credential.expired(time.time()):
             raise LoginRequiredError(name)
         return credential
+
+    def refresh(self, name: str, *, only_if_due: bool = False) -> Credential:
+        """Renew a credential now, due or not; see `fresh`.
+
+        Raises UsageError for one that cannot be renewed. If the new one could not be saved,
+        it is returned all the same, and `unsaved` says why.
+        """
+        from codemesh import refresh  # which loads an HTTP client
+
+        name = self.resolve(name)
+        seen = self.get(name)
+        if not isinstance(seen, model.OAuth) or seen.refresh_token is None:
+            raise UsageError(f"{name} has nothing to be renewed with")
+        entry = refresh.Entry(
+            name,
+            lambda: self._oauth(name),
+            lambda before, after: self._write(
+                lambda backend: backend.change({name: after}, expect={name: before})
+            ),
+        )
+        credential, self.unsaved = refresh.renew(
+            entry, self.config, unless=None if only_if_due else seen.secret().reveal()
+        )
+        return credential
+
+    def _oauth(self, entry: str) -> model.OAuth:
+        """The tokens of an entry as they are stored now."""
+        return model.OAuth(self._read(lambda backend: backend.get(entry)))
 
     def token(self, name: str, field: str | None = None, *, refresh: bool = True) -> Secret:
         """The secret of a credential that a program needs, or the field named.
