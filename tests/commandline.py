@@ -219,6 +219,11 @@ class Terminal:
         self._child.expect_exact(text)
         self._seen += self._child.before + self._child.after
 
+    @property
+    def seen(self) -> str:
+        """What the command has printed, as far as it was waited for."""
+        return str(self._seen)
+
     def type(self, text: str | bytes) -> None:
         """Type these characters, or these bytes."""
         os.write(self._child.child_fd, text.encode() if isinstance(text, str) else text)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codemesh import __version__
-from codemesh.cli import INTERRUPTED, auth, doctor, protection, settings, stores, terminal
+from codemesh.cli import (
+    INTERRUPTED,
+    asking,
+    auth,
+    doctor,
+    protection,
+    providers,
+    settings,
+    stores,
+    terminal,
+)
 from codemesh.cli.options import PassphraseFd
 from codemesh.cli.session import session_of
 from codemesh.errors import UsageError
@@ -28,10 +38,13 @@ app = typer.Typer(
 app.add_typer(auth.app, name="auth")
 app.add_typer(stores.app, name="backend")
 app.add_typer(settings.app, name="config")
+app.command("run")(asking.run)
+app.add_typer(asking.app, name="sessions")
 app.command("migrate")(stores.migrate)
 app.command("unlock")(protection.unlock)
 app.command("lock")(protection.lock)
 app.command("passwd")(protection.passwd)
+app.command("providers")(providers.providers)
 app.command("doctor")(doctor.doctor)
 
 

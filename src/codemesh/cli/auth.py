@@ -12,6 +12,7 @@ from codemesh.cli import listing, login, terminal, token
 from codemesh.cli.options import Json, Name, Yes
 from codemesh.cli.session import session_of
 from codemesh.errors import (
+    CodemeshError,
     DamagedError,
     NewerVersionError,
     NotUnderstoodError,
@@ -19,6 +20,7 @@ from codemesh.errors import (
     UsageError,
     WrongPassphraseError,
 )
+from codemesh.model import OAuth
 from codemesh.secret import Secret
 
 if TYPE_CHECKING:
@@ -92,6 +94,20 @@ def print_token(
 
 
 @app.command()
+def refresh(ctx: typer.Context, name: Name) -> None:
+    """Renew the tokens of a login now."""
+    session = session_of(ctx)
+    store = session.store()
+    entry = store.resolve(model.check_typed(name, "the name"))
+    credential = store.refresh(entry)
+    if store.unsaved is not None:
+        raise store.unsaved
+    until = credential.expires_at
+    ends = "" if until is None else f", good until {listing.moment(until)}"
+    session.say(f"Renewed {entry}{ends}.")
+
+
+@app.command()
 def logout(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="PROVIDER or PROVIDER/ACCOUNT.")] = None,
@@ -113,8 +129,32 @@ def logout(
     if not yes and not terminal.confirm(f"Remove {what}?", missing="confirm with --yes"):
         session.say("Nothing was removed.")
         return
+    logins = _logins(store, names)
     store.remove(*names)
     session.say(f"Removed {what} from {_where(store)}.")
+    for entry, credential in logins.items():
+        _revoke(session, store, entry, credential)
+
+
+def _logins(store: Store, names: list[str]) -> dict[str, OAuth]:
+    """Those of the entries that are the tokens of a login; a damaged one is none."""
+    records = {name: store.backend.get(name) for name in names}
+    return {
+        name: OAuth(record)
+        for name, record in records.items()
+        if record.get("type") == "oauth" and isinstance(record.get("access_token"), str)
+    }
+
+
+def _revoke(session: Session, store: Store, entry: str, credential: OAuth) -> None:
+    """Have the provider forget a login too, if it can; what is stored has gone already."""
+    from codemesh import refresh  # which loads an HTTP client
+
+    try:
+        if refresh.revoke(store.config, entry, credential):
+            session.say(f"The provider has revoked {entry}.")
+    except CodemeshError as error:
+        session.say(f"The provider has not revoked {entry}: {error}.")
 
 
 @app.command()

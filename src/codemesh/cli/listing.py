@@ -31,7 +31,7 @@ class Row(NamedTuple):
     """How people call the provider; empty if it is not known here."""
 
     status: str
-    """`authenticated`, `expired`, `not_understood` or `not_authenticated`."""
+    """`authenticated`, `expired`, `login_required`, `not_understood` or `not_authenticated`."""
 
     kind: str | None = None
     account: str | None = None
@@ -61,10 +61,13 @@ def _row(name: str, record: Record, provider: str, now: float) -> Row:
         credential = model.parse_record(record)
     except NotUnderstoodError:
         return Row(name, provider, "not_understood", account=account)
+    status = "expired" if credential.expired(now) else "authenticated"
+    if record.get(model.LOGIN_REQUIRED) is True:
+        status = model.LOGIN_REQUIRED
     return Row(
         name,
         provider,
-        "expired" if credential.expired(now) else "authenticated",
+        status,
         kind=credential.kind,
         account=account,
         label=credential.label,

@@ -29,7 +29,13 @@ class Method(StrEnum):
     """How to log in."""
 
     API_KEY = "api-key"
+    OAUTH = "oauth"
+    CONSOLE = "console"
+    DEVICE = "device"
     CUSTOM = "custom"
+
+
+_IN_BROWSER = frozenset({Method.OAUTH, Method.CONSOLE, Method.DEVICE})
 
 
 def login(
@@ -46,6 +52,9 @@ def login(
     expires_at: Annotated[
         str | None, typer.Option(metavar="DATE", help="When it ends, such as 2027-01-31.")
     ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the web address, and open nothing.")
+    ] = False,
 ) -> None:
     """Store the credential of a provider."""
     session = session_of(ctx)
@@ -57,8 +66,10 @@ def login(
     if method is None:
         asks_fields = known is not None and known.fields and not with_key
         method = Method.CUSTOM if fields or asks_fields else Method.API_KEY
-    if fields and method is Method.API_KEY:
+    if fields and method is not Method.CUSTOM:
         raise UsageError("--field belongs to --method custom")
+    if with_key and method in _IN_BROWSER:
+        raise UsageError("--with-key belongs to --method api-key or custom")
     store = session.store()
     store.decide()  # before the key is typed: this may ask as well
     name, there = _entry(store, typed)
@@ -66,7 +77,9 @@ def login(
         return
     now = int(time.time())
     credential: Credential
-    if method is Method.API_KEY:
+    if method in _IN_BROWSER:
+        credential = _in_browser(session, typed, method, label, ends, browser=not no_browser)
+    elif method is Method.API_KEY:
         key = _key(typed, known, with_key=with_key)
         credential = ApiKey.new(key, label=label, created_at=now, expires_at=ends)
     else:
@@ -76,6 +89,33 @@ def login(
     store.put(name, credential)
     session.announce(store, where)
     session.say(f"{'Replaced' if there else 'Saved'} {name} in {where} ({store.backend.name}).")
+
+
+def _in_browser(
+    session: Session,
+    name: str,
+    method: Method,
+    label: str | None,
+    ends: int | None,
+    *,
+    browser: bool,
+) -> Credential:
+    # They load an HTTP client, which no other way of logging in needs.
+    from codemesh.cli import browser as web
+    from codemesh.providers import settings
+
+    provider = settings.find(session.config(), model.split_name(name)[0])
+    if provider is None or method.value not in provider.methods:
+        raise UsageError(
+            f"{name} has no login by {method.value}", hint="See how it has: codemesh providers"
+        )
+    if method is Method.DEVICE:
+        answer = web.by_device(session, provider, browser=browser)
+        return web.as_login(provider, answer, label)
+    answer = web.by_code(session, provider, browser=browser)
+    if method is Method.CONSOLE:
+        return web.as_key(provider, answer, label, ends)
+    return web.as_login(provider, answer, label)
 
 
 def _name(provider: str, account: str | None) -> str:

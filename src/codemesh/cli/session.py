@@ -31,9 +31,10 @@ class Session:
         """The checked configuration."""
         return load_config()
 
-    def store(self) -> Store:
-        """The store that config.toml names; it asks at the terminal if it must."""
-        unlocking = Unlocking(fd=self.passphrase_fd, environ=self.environ, prompt=_ask)
+    def store(self, *, ask: bool = True) -> Store:
+        """The store that config.toml names; it asks at the terminal if it must, and may."""
+        prompt = _ask if ask else None
+        unlocking = Unlocking(fd=self.passphrase_fd, environ=self.environ, prompt=prompt)
         store = Store(self.config(), unlocking)
         if self.verbose:
             terminal.say(f"home {store.config.home}, backend {store.backend.name}")

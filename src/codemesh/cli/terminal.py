@@ -50,6 +50,25 @@ def out(text: str) -> None:
         raise unwritable(error) from None
 
 
+def part(text: str) -> None:
+    """Write a part of a longer text to stdout at once, line ends and all.
+
+    It is a stranger's: what a terminal would act on is left out. Raises StorageError as
+    `out`.
+    """
+    if sys.stdout is None:
+        raise StorageError("standard output is closed", hint=_NOT_THE_STORE)
+    encoding = sys.stdout.encoding or "utf-8"
+    cleaned = "".join(char for char in text if char.isprintable() or char in "\n\t")
+    try:
+        sys.stdout.write(cleaned.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from None
+
+
 def unwritable(error: OSError | UnicodeEncodeError) -> StorageError:
     """The error for a stdout that takes nothing; what it still holds is given up."""
     abandon(sys.stdout)

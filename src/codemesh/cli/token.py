@@ -58,5 +58,9 @@ def parse(arguments: list[str], session: Session) -> Request | None:
 def print_token(session: Session, request: Request) -> None:
     """Print the secret alone on stdout."""
     name = model.check_typed(request.name, "the name")
-    secret = session.store().token(name, request.field, refresh=request.refresh)
+    store = session.store()
+    secret = store.token(name, request.field, refresh=request.refresh)
+    if store.unsaved is not None:
+        # The provider may have made the old one worthless: whoever asks next will need a login.
+        terminal.error(store.unsaved)
     terminal.out(secret.reveal())
