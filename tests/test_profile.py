@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -109,7 +109,7 @@ def test_one_that_others_may_read(cli: CommandLine, mode: int) -> None:
         {"expires_at": "2027-01-01T00:00:00Z"},
     ],
 )
-def test_one_of_another_form(cli: CommandLine, fields: dict[str, object]) -> None:
+def test_one_of_another_form(cli: CommandLine, fields: dict[str, Any]) -> None:
     """What is not as its owner writes it ends with 6."""
     profile(cli, **fields)
 
