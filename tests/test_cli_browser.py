@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import authserver
+from authserver import AuthServer
 from codemesh import errors
 from commandline import CommandLine, assert_refused
 from files_support import SOURCE
@@ -105,6 +107,24 @@ def test_a_login_through_the_browser(user: CommandLine, server: OidcServer) -> N
     assert "Close this page" in (user.home / "page").read_text()
     for secret in (record["access_token"], record["refresh_token"]):
         assert str(secret) not in outcome.stdout + outcome.stderr
+
+
+def test_a_key_that_is_made_for_a_login(user: CommandLine) -> None:
+    """`console` stores the API key that the provider makes, and none of the tokens."""
+    with AuthServer() as keys:
+        keys.answer = authserver.json({"raw_key": "sk-made-for-a-login"})
+        text = user.config.read_text()
+        table = "[providers.anthropic.oauth]\n"
+        url = f'create_key_url = "{keys.url}"\n'
+        user.config.write_text(text.replace(table, table + url))
+
+        outcome = user.run("auth", "login", "anthropic", "--method", "console")
+
+    assert outcome.status == 0, outcome.stderr
+    assert set(entry(user)) == {"type", "key", "created_at"}
+    assert user.good("auth", "token", "anthropic") == "sk-made-for-a-login\n"
+    assert "sk-made" not in outcome.stderr
+    assert keys.requests[0].headers["authorization"].startswith("Bearer ")
 
 
 def test_a_login_that_is_refused_in_the_browser(user: CommandLine) -> None:
