@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import authserver
 from authserver import AuthServer
+from chatserver import COMPLETIONS, TEXT, ChatServer, Reply
 from codemesh import errors
 from commandline import CommandLine, assert_refused
 from files_support import SOURCE
@@ -245,6 +247,33 @@ def test_a_login_on_another_device(user: CommandLine, server: OidcServer) -> Non
     assert "enter the code" in outcome.stderr
     assert "127.0.0.1" in outcome.stderr
     assert server.knows(str(entry(user, "mine")["access_token"]))
+
+
+def test_github_and_copilot(user: CommandLine) -> None:
+    """GitHub's login is exchanged for a Copilot token, which a model is asked with."""
+    with AuthServer() as exchange, ChatServer([Reply((COMPLETIONS,))]) as chat:
+        ends = int(time.time()) + 1800
+        token = {"token": "tid=made-up", "expires_at": ends, "endpoints": {"api": chat.url}}
+        exchange.answer = authserver.json(token)
+        text = (
+            user.config.read_text()
+            .replace('[providers.mine]\nmethods = ["device"]\n', "")
+            .replace("[providers.mine.oauth]", "[providers.github.oauth]")
+        )
+        user.config.write_text(f'{text}create_key_url = "{exchange.url}"\n')
+
+        outcome = user.run("auth", "login", "github", "--method", "device")
+        answer = user.run("run", "hello", "-m", "github/m")
+        renewed = user.run("auth", "refresh", "github-copilot")
+
+    assert (outcome.status, renewed.status) == (0, 0), outcome.stderr + renewed.stderr
+    record = entry(user, "github")
+    assert (record["access_token"], record["expires_at"]) == ("tid=made-up", ends)
+    sent = [request.headers["authorization"] for request in exchange.requests]
+    assert sent == [f"Bearer {record['refresh_token']}"] * 2
+    assert answer.stdout == f"{TEXT}\n"
+    assert chat.seen[0].path == "/chat/completions"
+    assert chat.seen[0].headers["authorization"] == "Bearer tid=made-up"
 
 
 # -- afterwards --------------------------------------------------------------------------
