@@ -18,6 +18,7 @@ SOURCE = str(Path(errors.__file__).parents[1])
 CALLS = """
 import ctypes, os, sys
 sys.path.insert(0, {source!r})
+from codemesh.errors import StorageError
 from codemesh.unlock.kernel import KernelKeyring
 keyring = KernelKeyring()
 JOIN_SESSION, REVOKE = 1, 3
@@ -48,10 +49,10 @@ def in_child(script: str, *arguments: str, uid: int | None = None, prefix: str =
 
     `prefix` is a command that runs it, such as strace.
     """
-    command = [*prefix.split(), sys.executable, "-c", CALLS + script, *arguments]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=60, user=uid
-    )
+    # It becomes that user once all is loaded: the files here need not be open to everybody.
+    become = "" if uid is None else f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})\n"
+    command = [*prefix.split(), sys.executable, "-c", CALLS + become + script, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, -9, 137), done.stderr
     return done.stdout.strip()
 
