@@ -172,6 +172,7 @@ def test_json(cli: CommandLine, serve: Callable[..., ChatServer]) -> None:
     assert document["schema"] == 1
     assert (document["provider"], document["model"]) == ("openai", "m-openai")
     assert document["text"] == TEXT
+    assert document["stop"] == "stop"
     assert document["usage"] == {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}
     assert document["session"] == sessions(cli)[0]["id"]
 
@@ -212,6 +213,20 @@ def _messages(body: dict[str, object]) -> list[object]:
     messages = body["messages"]
     assert isinstance(messages, list)
     return messages
+
+
+def test_the_last_of_several_in_one_second(
+    cli: CommandLine, serve: Callable[..., ChatServer]
+) -> None:
+    """`-c` goes on with the one that was written last, however quick they came."""
+    server = serve()
+    for number in range(4):
+        cli.run("run", f"question {number}", "-m", "openai")
+
+    cli.run("run", "more", "-c")
+
+    first = _messages(server.seen[-1].body)[0]
+    assert first == {"role": "user", "content": "question 3"}
 
 
 def test_sessions_are_removed(cli: CommandLine, serve: Callable[..., ChatServer]) -> None:

@@ -80,11 +80,28 @@ def test_a_model_is_asked_with_it(cli: CommandLine) -> None:
     assert server.seen[0].headers["authorization"] == "Bearer of-the-profile"
 
 
+def test_no_other_provider_gets_it(cli: CommandLine) -> None:
+    """The token of a profile is that of one provider, and goes to no other."""
+    profile(cli)
+    cli.keep({"openai": {"type": "custom", "data": {"profile": "work"}}})
+    with ChatServer([Reply((ANTHROPIC,))]) as server:
+        cli.write(
+            cli.config, f'backend = "plaintext"\n[providers.openai]\nbase_url = "{server.url}"\n'
+        )
+
+        outcome = cli.run("run", "x", "-m", "openai")
+        token = cli.run("auth", "token", "openai")
+
+    assert all("of-the-profile" not in str(seen.headers) for seen in server.seen)
+    assert "of-the-profile" not in outcome.stdout + token.stdout
+    assert token.status == 2
+
+
 def test_one_that_has_expired(cli: CommandLine) -> None:
     """Its owner renews it, not codemesh: an old one ends with 11."""
     profile(cli, expires_at=5)
 
-    assert_refused(cli.run(*TOKEN), 11, "anthropic")
+    assert_refused(cli.run(*TOKEN), 11, "ant auth login")
 
 
 def test_none(cli: CommandLine) -> None:

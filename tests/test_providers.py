@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codemesh.providers.table import Provider
+    from commandline import CommandLine
 
 
 def resolved(home: Path, text: str) -> dict[str, Provider]:
@@ -37,7 +38,7 @@ def test_the_table_is_sound() -> None:
             "oauth": {
                 key: value
                 for key, value in provider.oauth._asdict().items()
-                if key.endswith("_url") and value
+                if key.endswith("_url") and key != "console_url" and value
             },
         }
         assert settings.ProviderTable.model_validate(told).name == provider.name
@@ -134,3 +135,29 @@ def test_config_knows_the_same_keys() -> None:
 
     assert set(settings.ProviderTable.model_fields) - {"oauth"} == set(configuration._PROVIDER)
     assert oauth == set(configuration._OAUTH)
+
+
+def test_the_list_knows_what_config_says(cli: CommandLine) -> None:
+    """`auth list` has a provider that config.toml adds, by its name, and its variables."""
+    cli.keep({"mine": {"type": "api_key", "key": "sk-1"}})
+    cli.write(
+        cli.config,
+        'backend = "plaintext"\n[providers.mine]\nname = "My own"\nvariables = ["MY_KEY"]\n',
+    )
+
+    listed = cli.run("auth", "list", environ={"MY_KEY": "sk-2"}).stdout
+
+    lines = [line for line in listed.splitlines() if line.startswith("mine")]
+    assert [line.split()[1:4] for line in lines] == [["My", "own", "Authenticated"]] * 2
+    assert "from MY_KEY" in lines[1]
+
+
+def test_a_session_that_others_may_read_is_mended(cli: CommandLine) -> None:
+    """`doctor --fix` tightens the files of sessions too."""
+    cli.keep({})
+    path = cli.write(cli.folder / "sessions" / "20260101-000000-abcdef.json", "{}", 0o644)
+    path.parent.chmod(0o700)
+
+    cli.run("doctor", "--fix")
+
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -233,6 +233,18 @@ def test_a_refusal_marks_the_entry_and_deletes_nothing(home: Path, server: Token
     assert same(opened(home).backend.get("openai"), OTHER)
 
 
+def test_a_refusal_of_what_was_wanted_now(home: Path, server: TokenServer) -> None:
+    """Who asks for a new token is told that there will be none, though the old one holds."""
+    login(home, server, LATE)
+    server.answer = (400, {"error": "invalid_grant"})
+
+    with pytest.raises(LoginRequiredError):
+        opened(home).refresh("anthropic")
+
+    assert stored(home)["login_required"] is True
+    assert token(home) == "access-0"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

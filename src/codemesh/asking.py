@@ -66,7 +66,8 @@ def choose(store: Store, environ: Mapping[str, str], wish: str | None = None) ->
         if provider_id == provider.id or provider_id in provider.aliases:
             return _model(provider, name)
     raise UsageError(
-        f"there is no provider {provider_id}", hint="A model is PROVIDER/MODEL: codemesh providers"
+        f"there is no provider {provider_id or 'without a name'}",
+        hint="A model is PROVIDER/MODEL: codemesh providers",
     )
 
 
@@ -81,9 +82,18 @@ def _first(store: Store, environ: Mapping[str, str], known: list[Provider]) -> M
             return _model(provider, "")
     entries = {split_name(name)[0] for name in store.names()}
     for provider in usual:
-        if entries & set(table.spellings(provider.id)):
+        if entries & set(table.spellings(provider.id)) and _resolves(store, provider):
             return _model(provider, "")
-    raise CredentialNotFoundError("any provider", hint="Log in first: codemesh auth login")
+    raise CredentialNotFoundError("of any provider", hint="Log in first: codemesh auth login")
+
+
+def _resolves(store: Store, provider: Provider) -> bool:
+    """Whether the provider's name alone means an entry: its own, or its default account's."""
+    try:
+        store.resolve(provider.id)
+    except CredentialNotFoundError:
+        return False
+    return True
 
 
 def _model(provider: Provider, name: str) -> Model:

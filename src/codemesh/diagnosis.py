@@ -117,10 +117,11 @@ def _folders(home: str) -> Iterator[Finding]:
 def _files(config: Config) -> Iterator[Finding]:
     for path in store_paths(config).values():
         yield from _permissions(PrivateFile(path), EXPOSED)
-    state = os.path.join(config.home, "state")
-    for name in _listed(state):
-        if name.endswith(".json"):
-            yield from _permissions(PrivateFile(os.path.join(state, name)), "")
+    for folder_name in ("state", "sessions"):
+        inside = os.path.join(config.home, folder_name)
+        for name in _listed(inside):
+            if name.endswith(".json"):
+                yield from _permissions(PrivateFile(os.path.join(inside, name)), "")
 
 
 def _permissions(file: PrivateFile, exposed: str) -> Iterator[Finding]:

@@ -75,7 +75,7 @@ def renew(entry: Entry, config: Config, *, unless: str | None = None) -> Renewed
         try:
             tokens = _request(config, entry.name, sent)
         except RefusedGrantError:
-            return Renewed(_refused(entry, sent))
+            return Renewed(_refused(entry, sent, wanted=unless is not None))
         except (NetworkError, LoginRequiredError):
             if unless is None and not credential.expired(time.time()):
                 return Renewed(credential)  # it holds a little longer
@@ -140,8 +140,11 @@ def merged(record: Record, tokens: Tokens) -> Record:
     return new
 
 
-def _refused(entry: Entry, sent: Secret) -> OAuth:
-    """What another process has put in place meanwhile; if nothing, mark the entry."""
+def _refused(entry: Entry, sent: Secret, *, wanted: bool) -> OAuth:
+    """What another process has put in place meanwhile; if nothing, mark the entry.
+
+    Where a new one is `wanted`, that the old one holds a little longer is no help.
+    """
     latest = entry.read()
     if latest.refresh_token != sent:
         return latest
@@ -150,7 +153,7 @@ def _refused(entry: Entry, sent: Secret) -> OAuth:
         entry.replace(latest.to_record(), marked)
     except ConflictError:
         return entry.read()
-    if latest.expired(time.time()):
+    if wanted or latest.expired(time.time()):
         raise LoginRequiredError(entry.name)
     return OAuth(marked)  # it holds a little longer
 

@@ -166,7 +166,7 @@ def listed(home: str) -> list[Listed]:
         else:
             if session is not None:  # or it was removed meanwhile
                 found.append(Listed(id_, session))
-    return sorted(found, key=_newness, reverse=True)
+    return sorted(found, key=lambda item: _newness(home, item), reverse=True)
 
 
 def remove(home: str, id_prefix: str) -> str:
@@ -285,12 +285,17 @@ def _title(text: str) -> str:
     return "".join(char for char in lines[0] if char.isprintable())[:TITLE_LENGTH].strip()
 
 
-def _newness(item: Listed) -> tuple[float, str]:
+def _newness(home: str, item: Listed) -> tuple[float, float, str]:
+    """When a session was changed; of two in one second, whose file was written later."""
     if item.session is not None:
-        return item.session.updated_at, item.id
+        try:
+            signature = _file(home, item.id).signature()
+        except CodemeshError:
+            signature = None
+        return item.session.updated_at, 0 if signature is None else signature[3], item.id
     try:
         from calendar import timegm
 
-        return timegm(time.strptime(item.id[:15], "%Y%m%d-%H%M%S")), item.id
+        return timegm(time.strptime(item.id[:15], "%Y%m%d-%H%M%S")), 0, item.id
     except ValueError:
-        return 0, item.id
+        return 0, 0, item.id

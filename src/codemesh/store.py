@@ -134,7 +134,8 @@ class Store:
         if isinstance(credential, model.Custom) and credential.profile is not None:
             from codemesh.providers import profile  # which most credentials never name
 
-            credential = profile.read(credential.profile)
+            if profile.PROVIDER in providers.spellings(model.split_name(name)[0]):
+                return profile.fresh(credential.profile, time.time())
         if credential.expired(time.time()):
             raise LoginRequiredError(name)
         return credential

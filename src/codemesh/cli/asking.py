@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["user", "assistant", "system"]  # `sessions` reads no other
 app = typer.Typer(help="See and remove what was said to models.", no_args_is_help=True)
 
+_CUT = frozenset({"length", "max_tokens"})  # in the words of the two formats
 _INPUT_LIMIT = 4 * 2**20  # bytes of a question that is piped in
 
 
@@ -55,6 +56,10 @@ def run(
     answer = Answer(store, chosen, talk, question)
     try:
         answer.come(session, show=not json)
+    except CodemeshError:
+        if not json and sys.stdout is not None and sys.stdout.isatty():
+            terminal.part("\n")  # the error starts on a line of its own
+        raise
     finally:
         answer.keep()  # whatever ended it, Ctrl-C or the provider: what came is kept
     if json:
@@ -71,6 +76,7 @@ class Answer:
         self._question = question
         self._parts: list[str] = []
         self._usage: dict[str, int] = {}
+        self._stop: str | None = None
 
     def come(self, session: Session, *, show: bool) -> None:
         """Let the answer come, and print each part at once."""
@@ -83,12 +89,17 @@ class Answer:
         who = f"{self._model.provider.id}/{self._model.name}"
         for delta in _with_a_sign_of_life(deltas, f"Asking {who}", quiet=session.quiet):
             self._usage |= delta.usage or {}
+            self._stop = delta.stop or self._stop
             if delta.text:
                 self._parts.append(delta.text)
                 if show:
                     terminal.part(delta.text)
         if show:
             terminal.part("\n")
+        if self._stop in _CUT:
+            session.say("The answer was cut at the most that is asked for. Go on with: run -c")
+        if self._store.unsaved is not None:
+            terminal.error(self._store.unsaved)
 
     def keep(self) -> None:
         """Save the session, if anything was answered."""
@@ -108,6 +119,7 @@ class Answer:
             "model": self._model.name,
             "text": "".join(self._parts),
             "usage": self._usage,
+            "stop": self._stop,
         }
 
 

@@ -44,7 +44,8 @@ def list_credentials(ctx: typer.Context, json: Json = False) -> None:
     """Show every provider and every credential."""
     session = session_of(ctx)
     store = session.store()
-    rows = listing.rows(store.records(), session.environ, time.time())
+    known = session.providers()
+    rows = listing.rows(store.records(), session.environ, time.time(), known)
     status = store.status()
     if json:
         terminal.out_json(listing.as_json(rows, store.backend.name, status))

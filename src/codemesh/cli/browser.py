@@ -22,9 +22,16 @@ PATIENCE = 300.0
 """How long the browser may take to come back, in seconds."""
 
 
-def by_code(session: Session, provider: Provider, *, browser: bool) -> Tokens:
-    """Log in with a code and PKCE: through the loopback where the provider allows it."""
+def by_code(
+    session: Session, provider: Provider, *, browser: bool, console: bool = False
+) -> Tokens:
+    """Log in with a code and PKCE: through the loopback where the provider allows it.
+
+    `console` is for a login that makes an API key, which may have a page of its own.
+    """
     endpoints = _endpoints(provider, provider.oauth.authorize_url)
+    if console and endpoints.console_url:
+        endpoints = endpoints._replace(authorize_url=endpoints.console_url)
     attempt = oauth.Attempt()
     if endpoints.redirect_uri:
         url = attempt.url(endpoints, endpoints.redirect_uri, dict(endpoints.parameters))

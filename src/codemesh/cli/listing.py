@@ -11,10 +11,11 @@ from codemesh.errors import NotUnderstoodError
 from codemesh.providers import table as providers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from codemesh.backends.base import Status
     from codemesh.model import Record
+    from codemesh.providers.table import Provider
 
 _NAME_WIDTH = 20
 _PROVIDER_WIDTH = 15
@@ -41,11 +42,16 @@ class Row(NamedTuple):
     """The environment variable that the credential comes from; None for the store."""
 
 
-def rows(records: Mapping[str, Record], environ: Mapping[str, str], now: float) -> list[Row]:
-    """The known providers in the order of their table, then every other entry by name."""
+def rows(
+    records: Mapping[str, Record],
+    environ: Mapping[str, str],
+    now: float,
+    known: Sequence[Provider] = providers.TABLE,
+) -> list[Row]:
+    """The known providers in their order, then every other entry by name."""
     listed = []
     rest = dict(sorted(records.items()))
-    for provider in providers.TABLE:
+    for provider in known:
         ids = {provider.id, *provider.aliases}
         own = [name for name in rest if model.split_name(name)[0] in ids]
         found = [_row(name, rest.pop(name), provider.name, now) for name in own]

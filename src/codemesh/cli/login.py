@@ -18,6 +18,8 @@ from codemesh.model import ApiKey, Credential, Custom
 from codemesh.providers import table as providers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codemesh.store import Store
 
 _NO_KEY = "pipe the key in with --with-key"
@@ -61,8 +63,10 @@ def login(
     fields = field or []
     label = None if label is None else model.check_typed(label, "the label")
     ends = None if expires_at is None else _moment(expires_at)
-    typed = _name(_menu() if provider is None else provider, account)
-    known = providers.find(model.split_name(typed)[0])
+    offered = session.providers()
+    typed = _name(_menu(offered) if provider is None else provider, account)
+    wanted = model.split_name(typed)[0]
+    known = next((each for each in offered if wanted in {each.id, *each.aliases}), None)
     if method is None:
         asks_fields = known is not None and known.fields and not with_key
         method = Method.CUSTOM if fields or asks_fields else Method.API_KEY
@@ -70,6 +74,8 @@ def login(
         raise UsageError("--field belongs to --method custom")
     if with_key and method in _IN_BROWSER:
         raise UsageError("--with-key belongs to --method api-key or custom")
+    if ends is not None and method in {Method.OAUTH, Method.DEVICE}:
+        raise UsageError("--expires-at is no business of this login: its tokens say when they end")
     store = session.store()
     store.decide()  # before the key is typed: this may ask as well
     name, there = _entry(store, typed)
@@ -112,7 +118,8 @@ def _in_browser(
     if method is Method.DEVICE:
         answer = web.by_device(session, provider, browser=browser)
         return web.as_login(provider, answer, label)
-    answer = web.by_code(session, provider, browser=browser)
+    console = method is Method.CONSOLE
+    answer = web.by_code(session, provider, browser=browser, console=console)
     if method is Method.CONSOLE:
         return web.as_key(provider, answer, label, ends)
     return web.as_login(provider, answer, label)
@@ -151,18 +158,18 @@ def _typing() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _menu() -> str:
+def _menu(offered: Sequence[providers.Provider]) -> str:
     """Ask which provider; a number of the menu, or any name."""
     missing = "name the provider, as in: codemesh auth login openai --with-key"
     if not terminal.can_ask():
         raise UsageError(f"there is no terminal to ask at; {missing}")
-    for number, provider in enumerate(providers.TABLE, start=1):
+    for number, provider in enumerate(offered, start=1):
         terminal.say(f"  {number}. {provider.name:<15} {provider.key_from}")
     answer = terminal.ask("Provider (number or name):", missing=missing).strip()
     if answer.isdecimal():
-        if not 1 <= int(answer) <= len(providers.TABLE):
+        if not 1 <= int(answer) <= len(offered):
             raise UsageError(f"the menu has no number {answer}")
-        return providers.TABLE[int(answer) - 1].id
+        return offered[int(answer) - 1].id
     return model.check_typed(answer, "the provider name")
 
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from codemesh.choice import Unlocking, load_config
 from codemesh.cli import terminal
+from codemesh.providers import table
 from codemesh.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import typer
 
     from codemesh.config import Config
+    from codemesh.providers.table import Provider
 
 
 class Session:
@@ -39,6 +41,15 @@ class Session:
         if self.verbose:
             terminal.say(f"home {store.config.home}, backend {store.backend.name}")
         return store
+
+    def providers(self) -> Sequence[Provider]:
+        """Every provider, as config.toml has it; pydantic is loaded only if that says anything."""
+        config = self.config()
+        if "providers" not in config.tables:
+            return table.TABLE
+        from codemesh.providers import settings
+
+        return settings.resolve(config)
 
     def say(self, text: str) -> None:
         """Say something that `-q` keeps back."""

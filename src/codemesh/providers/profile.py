@@ -11,12 +11,28 @@ import os
 import sys
 
 from codemesh import strictjson
-from codemesh.errors import CredentialNotFoundError, DamagedError, NotUnderstoodError
+from codemesh.errors import (
+    CredentialNotFoundError,
+    DamagedError,
+    LoginRequiredError,
+    NotUnderstoodError,
+)
 from codemesh.files.private import PrivateFile
 from codemesh.model import OAuth
 
+PROVIDER = "anthropic"
+"""The provider whose tokens they are; no other one ever gets them."""
+
 _LIMIT = 2**20  # bytes
 _HINT = "Log in there, or see the profiles there are: ant auth login"
+
+
+def fresh(profile: str, now: float) -> OAuth:
+    """As `read`, but never an expired one: raises LoginRequiredError instead."""
+    credential = read(profile)
+    if credential.expired(now):
+        raise LoginRequiredError(f"the profile {profile}", hint=_HINT)
+    return credential
 
 
 def read(profile: str) -> OAuth:
@@ -35,7 +51,7 @@ def read(profile: str) -> OAuth:
     path = os.path.join(_folder(), "credentials", f"{profile}.json")
     raw = PrivateFile(path, limit=_LIMIT).read()
     if raw is None:
-        raise CredentialNotFoundError(f"profile {profile}", hint=_HINT, where=path)
+        raise CredentialNotFoundError(f"a profile {profile}", hint=_HINT, where=path)
     try:
         document = strictjson.loads(raw)
     except DamagedError as error:

@@ -108,7 +108,8 @@ def _checked(name: str, content: object, where: str) -> ProviderTable:
     except ValidationError as error:
         # The first one alone, and never its input: a key may have been pasted there.
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        key = ".".join(["providers", name, *map(str, first["loc"])])
+        inside = (str(part) for part in first["loc"] if "[" not in str(part))
+        key = ".".join(["providers", name, *inside])
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{key}: {message[:1].lower()}{message[1:]}", where=where) from None
 
@@ -152,6 +153,7 @@ def _endpoints(known: Endpoints, told: OAuthTable) -> Endpoints:
         scopes=known.scopes if told.scopes is None else tuple(told.scopes),
         client_id=told.client_id or known.client_id,
         style=told.style or known.style,
+        console_url="" if told.authorize_url else known.console_url,
     )
 
 

@@ -45,6 +45,9 @@ class Endpoints(NamedTuple):
     issuer: str = ""
     """What `iss` of its redirects must be (RFC 9207); empty if it promises none."""
 
+    console_url: str = ""
+    """The authorize_url of a login that makes an API key, where that is another one."""
+
 
 class Provider(NamedTuple):
     """One provider of models."""
@@ -89,6 +92,7 @@ _ANTHROPIC = Endpoints(
     style="json",
     headers=(("anthropic-beta", "oauth-2025-04-20"),),
     parameters=(("code", "true"),),
+    console_url="https://platform.claude.com/oauth/authorize",
 )
 _GITHUB = Endpoints(
     token_url="https://github.com/login/oauth/access_token",  # noqa: S106  a web address

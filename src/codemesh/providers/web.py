@@ -58,8 +58,11 @@ def client(url: str, *, timeout: float = TIMEOUT) -> httpx2.Client:
                 "Accept": "application/json",
             },
         )
-    except (ValueError, httpx2.InvalidURL):
-        raise UsageError("the proxy that the environment names is none") from None
+    except (ValueError, ImportError, httpx2.InvalidURL):
+        raise UsageError(
+            "the proxy that the environment names is not one by http or https",
+            hint="See HTTPS_PROXY and ALL_PROXY.",
+        ) from None
 
 
 def post(
