@@ -162,6 +162,18 @@ def test_the_address_is_printed(user: CommandLine) -> None:
     assert "anthropic" in user.records()
 
 
+@pytest.mark.parametrize("redirect", ["", 'redirect_uri = "http://127.0.0.1/callback"\n'])
+def test_another_server_comes_back_to_this_machine(user: CommandLine, redirect: str) -> None:
+    """A server of config.toml has the loopback by itself, or as its address is written out."""
+    text = user.config.read_text().replace('redirect_uri = "loopback"\n', redirect)
+    user.config.write_text(text)
+
+    outcome = user.run("auth", "login", "anthropic", "--method", "oauth")
+
+    assert outcome.status == 0, outcome.stderr
+    assert "anthropic" in user.records()
+
+
 def test_two_logins_at_once(user: CommandLine, server: OidcServer) -> None:
     """Each waits at an address of its own, and neither takes the answer of the other."""
     logins = [

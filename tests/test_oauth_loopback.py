@@ -321,6 +321,15 @@ def test_a_visitor_hangs_up(waiting: Wait) -> None:
     goes_on(waiting)
 
 
+def test_a_path_and_a_port_that_are_registered() -> None:
+    """A provider that knows one address alone is sent back to that one."""
+    with Listener() as taken:
+        port = int(taken.redirect_uri.rsplit(":", 1)[1].split("/")[0])
+
+    with Listener(path="/done", port=port) as listener:
+        assert listener.redirect_uri == f"http://127.0.0.1:{port}/done"
+
+
 def test_two_at_once(waiting: Wait) -> None:
     """Of two right redirects one wins, and its code is what comes back."""
     codes = [f"code-{number}" for number in range(8)]

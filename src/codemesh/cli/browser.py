@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from codemesh.cli import terminal, waiting
 from codemesh.errors import UsageError
 from codemesh.model import ApiKey, OAuth
-from codemesh.providers import copilot, device, oauth, tokens
+from codemesh.providers import copilot, device, oauth, tokens, web
 from codemesh.providers.loopback import Listener
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def by_code(
     if console and endpoints.console_url:
         endpoints = endpoints._replace(authorize_url=endpoints.console_url)
     attempt = oauth.Attempt()
-    if endpoints.redirect_uri:
+    if endpoints.redirect_uri and not web.is_loopback(endpoints.redirect_uri):
         url = attempt.url(endpoints, endpoints.redirect_uri, dict(endpoints.parameters))
         _show(session, url, browser=browser)
         answer = terminal.ask(
@@ -41,7 +41,10 @@ def by_code(
         )
         code = oauth.parse_pasted(answer, attempt)
         return oauth.exchange(endpoints, attempt, code, endpoints.redirect_uri, time.time())
-    with Listener() as listener:
+    # A loopback that is written out has the path, and perhaps the port, that is registered.
+    registered = urlsplit(endpoints.redirect_uri)
+    listener = Listener(path=registered.path or "/callback", port=registered.port or 0)
+    with listener:
         url = attempt.url(endpoints, listener.redirect_uri, dict(endpoints.parameters))
         _show(session, url, browser=browser)
         with waiting.spinner("Waiting for the browser", waiting.countdown(PATIENCE)):

@@ -45,8 +45,10 @@ class Listener:
     NetworkError if no port can be had.
     """
 
-    def __init__(self) -> None:
-        self._server = _listening()
+    def __init__(self, *, path: str = _PATH, port: int = 0) -> None:
+        """`port` 0 is any free one, which a provider has to allow (RFC 8252, section 7.3)."""
+        self._path = path
+        self._server = _listening(port)
         self._host = f"{_ADDRESS}:{self._server.getsockname()[1]}"
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
@@ -56,7 +58,7 @@ class Listener:
     @property
     def redirect_uri(self) -> str:
         """Where the provider is to send the browser."""
-        return f"http://{self._host}{_PATH}"
+        return f"http://{self._host}{self._path}"
 
     def wait(self, attempt: Attempt, timeout: float, cancelled: Callable[[], bool]) -> str:
         """The code of the first redirect that answers `attempt`; then it is closed.
@@ -149,7 +151,7 @@ class Listener:
 
     def _judge(self, visitor: _Visitor, head: bytes, attempt: Attempt) -> str | None:
         try:
-            code = oauth.parse_redirect(_query(head, self._host), attempt)
+            code = oauth.parse_redirect(_query(head, self._host, self._path), attempt)
         except UsageError:
             visitor.answer(_NOT_FOUND)
             return None
@@ -183,12 +185,12 @@ class _Visitor:
             self.connection.shutdown(socket.SHUT_WR)
 
 
-def _listening() -> socket.socket:
+def _listening(port: int) -> socket.socket:
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":  # there another program could bind the same port
             server.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        server.bind((_ADDRESS, 0))
+        server.bind((_ADDRESS, port))
         server.listen()
         server.settimeout(0)
     except OSError:
@@ -197,7 +199,7 @@ def _listening() -> socket.socket:
     return server
 
 
-def _query(head: bytes, host: str) -> str:
+def _query(head: bytes, host: str, wanted: str) -> str:
     """The query of a redirect's request (RFC 9112, 3). Raises UsageError for another's.
 
     The host is compared because a page of the web may have its own name lead here: DNS
@@ -207,7 +209,7 @@ def _query(head: bytes, host: str) -> str:
     method, _, rest = first.partition(" ")
     target, _, protocol = rest.partition(" ")
     path, _, query = target.partition("?")
-    if (method, path) != ("GET", _PATH) or protocol not in {"HTTP/1.1", "HTTP/1.0"}:
+    if (method, path) != ("GET", wanted) or protocol not in {"HTTP/1.1", "HTTP/1.0"}:
         raise UsageError("not the request of a redirect")
     headers = [line.partition(":") for line in lines]
     if [value.strip(" \t") for name, _, value in headers if name.lower() == "host"] != [host]:

@@ -158,5 +158,11 @@ def _endpoints(known: Endpoints, told: OAuthTable) -> Endpoints:
 
 
 def _redirect(known: Endpoints, told: OAuthTable) -> str:
-    """`loopback` is written out in config.toml; in the table it is an empty text."""
-    return "" if told.redirect_uri == "loopback" else told.redirect_uri or known.redirect_uri
+    """Where the browser is sent back to; in the table, this machine is an empty text.
+
+    The page that is built in belongs to the server that is built in: another one has
+    this machine unless it is told.
+    """
+    if told.redirect_uri == "loopback" or (told.authorize_url and not told.redirect_uri):
+        return ""
+    return told.redirect_uri or known.redirect_uri
